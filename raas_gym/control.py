@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -209,12 +209,16 @@ def decode(line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise ControlError("bad_request", f"the message is longer than {MAX_LINE} bytes")
     try:
-        message = json.loads(line)
-    except ValueError as error:
+        message = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise ControlError("bad_request", f"the message is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise ControlError("bad_request", "the message is not a JSON object")
     return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def parse(cls: type[_T], data: Any) -> _T:
@@ -229,7 +233,7 @@ def parse(cls: type[_T], data: Any) -> _T:
     if unknown := sorted(set(data) - set(known)):
         raise ControlError("bad_request", f"{cls.__name__} has no field {unknown[0]!r}")
     for name, value in data.items():
-        if not _fits(value, str(known[name].type)):
+        if not _CHECKS[str(known[name].type)](value):
             raise ControlError("bad_request", f"{cls.__name__}.{name} must be {known[name].type}")
     try:
         return cls(**data)
@@ -237,22 +241,32 @@ def parse(cls: type[_T], data: Any) -> _T:
         raise ControlError("bad_request", f"{cls.__name__}: {error}") from error
 
 
-def _fits(value: Any, annotation: str) -> bool:
-    if annotation == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation == "float":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation == "str":
-        return isinstance(value, str)
-    if annotation.startswith("list[str]"):
-        return isinstance(value, list) and all(isinstance(v, str) for v in value)
-    if annotation == "dict[str, str]":
-        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-    if annotation == "dict[str, float | None]":
-        return isinstance(value, dict) and all(v is None or _fits(v, "float") for v in value.values())
-    if annotation == "dict[str, int] | None":
-        return value is None or (isinstance(value, dict) and all(_fits(v, "int") for v in value.values()))
-    raise AssertionError(f"no check for {annotation}")
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_str(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_dict_of(check: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, dict) and all(check(v) for v in value.values())
+
+
+# One check for each type that a field above is annotated with (as text: see the future import).
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_int,
+    "float": _is_float,
+    "str": _is_str,
+    "list[str]": lambda v: isinstance(v, list) and all(map(_is_str, v)),
+    "dict[str, str]": lambda v: _is_dict_of(_is_str, v),
+    "dict[str, float | None]": lambda v: _is_dict_of(lambda x: x is None or _is_float(x), v),
+    "dict[str, int] | None": lambda v: v is None or _is_dict_of(_is_int, v),
+}
 
 
 class ControlClient:
@@ -306,7 +320,7 @@ class ControlClient:
     def follow(self, job: int, attempt: int, number: int) -> Iterator[dict[str, Any]]:
         """The session's events, ending after `ended`. Telemetry may have gaps."""
         with self._connect() as connection, connection.makefile("rb") as lines:
-            connection.sendall(encode(_named("follow", job, attempt, number)))
+            _send(connection, _named("follow", job, attempt, number))
             _checked(_read(lines))
             connection.settimeout(None)
             while (event := _read(lines)).get("event") != "ended":
@@ -329,12 +343,19 @@ class ControlClient:
 
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._connect() as connection, connection.makefile("rb") as lines:
-            connection.sendall(encode(request))
+            _send(connection, request)
             return _checked(_read(lines))
 
 
 def _named(op: str, job: int, attempt: int, number: int, **more: Any) -> dict[str, Any]:
     return {"op": op, "job": job, "attempt": attempt, "number": number, **more}
+
+
+def _send(connection: socket.socket, request: dict[str, Any]) -> None:
+    try:
+        connection.sendall(encode(request))
+    except OSError as error:
+        raise ControlError("unreachable", f"the controller hung up: {error}") from error
 
 
 def _read(lines: Any) -> dict[str, Any]:
