@@ -1,0 +1,271 @@
+"""The database's tables. Times are UTC; bytes and seconds unless a name says otherwise."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC. SQLite has no time zones, so they are put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a time zone")
+        return value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware again."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=timezone.utc)
+
+
+_Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+class Base(DeclarativeBase):
+    """All tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        dict[str, Any]: _Json,
+        list[str]: _Json,
+    }
+
+
+class RowId(TypeDecorator[int]):
+    """A row number: 64 bits, and INTEGER on SQLite, which numbers rows only in a column of that type."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """INTEGER on SQLite (64 bits there too), BIGINT elsewhere."""
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+
+class Delivery(Base):
+    """A webhook delivery as it came, stored before it is answered."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    guid: Mapped[str] = mapped_column(String(100), unique=True)
+    event: Mapped[str] = mapped_column(String(100))
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    received_at: Mapped[datetime]
+    processed_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime]
+    error: Mapped[str | None] = mapped_column(Text)
+    outcome: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(
+            "ix_deliveries_waiting",
+            "next_try_at",
+            postgresql_where=text("processed_at IS NULL"),
+            sqlite_where=text("processed_at IS NULL"),
+        ),
+    )
+
+
+class Repository(Base):
+    """A GitHub repository the App is installed on, under GitHub's own id (names change)."""
+
+    __tablename__ = "repositories"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    installation_id: Mapped[int] = mapped_column(BigInteger)
+    owner: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(200))
+    private: Mapped[bool]
+    default_branch: Mapped[str] = mapped_column(String(255))
+
+    @property
+    def full_name(self) -> str:
+        """`owner/name`."""
+        return f"{self.owner}/{self.name}"
+
+
+class Runner(Base):
+    """A runner beside a robot. Its token is kept as a SHA-256 digest only."""
+
+    __tablename__ = "runners"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), unique=True)
+    labels: Mapped[list[str]]
+    invite_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    invite_expires_at: Mapped[datetime | None]
+    token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime | None]
+    software: Mapped[str | None] = mapped_column(String(50))
+    robot: Mapped[dict[str, Any] | None]
+
+
+class Job(Base):
+    """One request to run one repository at one commit on one robot.
+
+    Attributes:
+        trigger_key: What asked for it, made so that the same request gives the same key: unique.
+        head_repository: `owner/name` the commit lives in, where that is a fork.
+        config: The `.raas.yml` in force, as `RepoConfig` writes it.
+        config_error: What is wrong with `.raas.yml`: `{"message", "path", "line"}`; then the job is refused.
+        labels: What a robot must have, sorted; `lane` is the same as one string, for the claim's index.
+        order_key: Place in the queue; smaller is earlier. A requeue keeps it.
+        attempt: Claims so far.
+        fence: Token of the latest claim; `claim_key` is what the runner called it.
+        latest_event, reported_event: The newest event's id, and the one the check run shows.
+        results: The runner's `Finish`, less the log.
+        log_length: Bytes of log stored for the attempt in `attempt`.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"), index=True)
+    trigger: Mapped[str] = mapped_column(String(30))
+    trigger_key: Mapped[str] = mapped_column(String(255), unique=True)
+    requested_by: Mapped[str] = mapped_column(String(100))
+    sha: Mapped[str] = mapped_column(String(40), index=True)
+    ref: Mapped[str] = mapped_column(String(255))
+    pull_request: Mapped[int | None]
+    head_repository: Mapped[str | None] = mapped_column(String(300))
+    rerun_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+
+    config: Mapped[dict[str, Any]]
+    config_error: Mapped[dict[str, Any] | None]
+    labels: Mapped[list[str]]
+    lane: Mapped[str] = mapped_column(String(255))
+    timeout_s: Mapped[float]
+    sessions: Mapped[int] = mapped_column(default=1)
+
+    status: Mapped[str] = mapped_column(String(20))
+    conclusion: Mapped[str | None] = mapped_column(String(20))
+    lost: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str | None] = mapped_column(Text)
+    cancel_reason: Mapped[str | None] = mapped_column(Text)
+    order_key: Mapped[float]
+    created_at: Mapped[datetime]
+    claimed_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+
+    runner_id: Mapped[int | None] = mapped_column(ForeignKey("runners.id"))
+    attempt: Mapped[int] = mapped_column(default=0)
+    fence: Mapped[str | None] = mapped_column(String(64))
+    claim_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    lease_expires_at: Mapped[datetime | None]
+    phase: Mapped[str] = mapped_column(String(200), default="")
+    results: Mapped[dict[str, Any] | None]
+    log_length: Mapped[int] = mapped_column(BigInteger, default=0)
+
+    latest_event: Mapped[int] = mapped_column(BigInteger, default=0)
+    reported_event: Mapped[int] = mapped_column(BigInteger, default=0)
+    check_run_id: Mapped[int | None] = mapped_column(BigInteger)
+    report_tries: Mapped[int] = mapped_column(default=0)
+    next_report_at: Mapped[datetime]
+
+    repository: Mapped[Repository] = relationship(lazy="joined", innerjoin=True)
+    runner: Mapped[Runner | None] = relationship(lazy="joined")
+
+    __table_args__ = (
+        Index(
+            "ix_jobs_queued",
+            "lane",
+            "order_key",
+            "id",
+            postgresql_where=text("status = 'queued'"),
+            sqlite_where=text("status = 'queued'"),
+        ),
+        Index(
+            "ix_jobs_leased",
+            "lease_expires_at",
+            postgresql_where=text("status IN ('claimed', 'running')"),
+            sqlite_where=text("status IN ('claimed', 'running')"),
+        ),
+        Index(
+            "ix_jobs_unreported",
+            "next_report_at",
+            postgresql_where=text("reported_event < latest_event"),
+            sqlite_where=text("reported_event < latest_event"),
+        ),
+    )
+
+
+class JobEvent(Base):
+    """One move of a job, written in the transaction that made it. The audit trail and the live stream."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(30))
+    data: Mapped[dict[str, Any]]
+
+
+class LogChunk(Base):
+    """A piece of a job's log; `start` is its offset in the attempt's whole log."""
+
+    __tablename__ = "log_chunks"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    attempt: Mapped[int]
+    start: Mapped[int] = mapped_column(BigInteger)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (UniqueConstraint("job_id", "attempt", "start"),)
+
+
+class Artifact(Base):
+    """A file a job left behind. `stored_at` is unset until its upload is confirmed."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
+    attempt: Mapped[int]
+    name: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    stored_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("job_id", "attempt", "name"),)
