@@ -1,0 +1,55 @@
+# make demo    the whole way once: server, a local GitHub, a simulated robot, a pushed repository, its check run
+# make test    set up everything and pass the whole suite
+# make help    the rest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format types arrows check bench image lock clean
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTHON ?= python3
+export PYTHON
+PYTEST ?= pytest
+ARGS ?=
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## everything the tests and the demo need, system packages included where this user may
+	@tools/bootstrap.sh python docker postgres chromium node
+
+demo: ## the main job, end to end; ARGS=--once ends by itself and says whether it worked
+	@tools/bootstrap.sh python docker
+	@python -m demo $(ARGS)
+
+test: setup check image ## the whole suite, real Docker engine, PostgreSQL, S3 and browser included
+	$(PYTEST) $(ARGS)
+
+check: lint types arrows ## what needs no test run: style, types, imports
+
+lint:
+	ruff check .
+	ruff format --check .
+
+format: ## let ruff write the files as it wants them
+	ruff check --fix .
+	ruff format .
+
+types:
+	mypy
+
+arrows:
+	lint-imports --no-logo
+
+image: ## the containers' base image
+	raas-runner image build
+
+bench: setup image ## measure; results are printed and kept in bench-results/
+	python -m tests.bench $(ARGS)
+
+lock: ## write requirements.lock anew from setup.cfg
+	@tools/bootstrap.sh python
+	uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --generate-hashes \
+		--upgrade --extra dev setup.cfg --output-file requirements.lock
+
+clean: ## remove what the build and the tests made here
+	rm -rf .venv .cache .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis bench-results
