@@ -1,1 +1,1 @@
-"""hardware"""
+"""The pendulum: its driver, its limits, and the controller that owns it."""

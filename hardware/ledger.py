@@ -1,0 +1,130 @@
+"""The durable list of every session that was ever opened.
+
+A robot must not run the same job twice, whatever a runner or a server gets wrong, so the controller writes
+(job, attempt, number) here, and onto the disk, before anything moves. The file is JSON lines, only appended
+to. Whatever a crash or a power cut leaves of the last line (a part of it, zeros) is cut off on the next
+start: its `add` had not returned, so nothing had moved. Damage anywhere else is refused: guessing could
+run a job twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from io import FileIO
+from pathlib import Path
+from typing import NamedTuple
+
+from hardware.errors import StartupError
+
+
+class SessionKey(NamedTuple):
+    """Which session: the server's job id, the try at it, and the session within it."""
+
+    job: int
+    attempt: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.job}-{self.attempt}-{self.number}"
+
+
+class Ledger:
+    """The ledger in `path`, read into memory. One process at a time (the data directory's lock).
+
+    Raises:
+        StartupError: The file is damaged before its last line, or cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # Unbuffered: one append is one system call, so a crash tears at most the last line.
+            self._file = path.open("a+b", buffering=0)
+            sync_directory(path.parent)
+            with ExitStack() as on_error:
+                on_error.callback(self._file.close)
+                self._keys = dict.fromkeys(self._load())
+                on_error.pop_all()
+        except OSError as error:
+            raise StartupError(
+                f"the ledger {path} cannot be used ({error.strerror}): mend its access"
+            ) from error
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[SessionKey]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, key: SessionKey) -> None:
+        """Write `key` down; when this returns it is on the disk.
+
+        Raises:
+            OSError: It could not be written; the key then counts as not added.
+        """
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            _write_all(self._file, _encode(key))
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
+        self._keys[key] = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _load(self) -> list[SessionKey]:
+        self._file.seek(0)
+        lines = self._file.read().split(b"\n")
+        keys = [_decode(line) for line in lines[:-1]]  # what follows the last newline was never finished
+        good = len(keys)
+        while good and keys[good - 1] is None:
+            good -= 1
+        found = [key for key in keys[:good] if key is not None]
+        if len(found) < good:
+            raise StartupError(
+                f"line {keys.index(None) + 1} of the ledger {self.path} is damaged: restore the file from a "
+                "backup, or move the data directory away and start with a new one"
+            )
+        self._cut(sum(len(line) + 1 for line in lines[:good]))
+        return found
+
+    def _cut(self, size: int) -> None:
+        if self._file.seek(0, os.SEEK_END) != size:
+            self._file.truncate(size)
+            os.fsync(self._file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of the directory `path` (new, renamed or removed names) durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    while data:  # a filling disk takes a part first and refuses the rest
+        data = data[file.write(data) :]
+
+
+def _encode(key: SessionKey) -> bytes:
+    return json.dumps({**key._asdict(), "opened": round(time.time(), 3)}).encode() + b"\n"
+
+
+def _decode(line: bytes) -> SessionKey | None:
+    try:
+        entry = json.loads(line)
+        return SessionKey(int(entry["job"]), int(entry["attempt"]), int(entry["number"]))
+    except (ValueError, TypeError, KeyError):
+        return None

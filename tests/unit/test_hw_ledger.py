@@ -1,0 +1,91 @@
+"""The ledger survives whatever a crash leaves of its file, and refuses to guess."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hardware.errors import StartupError
+from hardware.ledger import Ledger, SessionKey
+
+KEYS = [SessionKey(7, 1, 0), SessionKey(7, 1, 1), SessionKey(8, 2, 0)]
+
+
+def filled(path: Path) -> bytes:
+    ledger = Ledger(path)
+    for key in KEYS:
+        ledger.add(key)
+    ledger.close()
+    return path.read_bytes()
+
+
+def reopened(path: Path) -> list[SessionKey]:
+    ledger = Ledger(path)
+    try:
+        return list(ledger)
+    finally:
+        ledger.close()
+
+
+def test_it_remembers_across_restarts(tmp_path: Path) -> None:
+    filled(tmp_path / "ledger")
+    assert reopened(tmp_path / "ledger") == KEYS
+    ledger = Ledger(tmp_path / "ledger")
+    assert KEYS[0] in ledger
+    assert SessionKey(9, 1, 0) not in ledger
+    assert len(ledger) == 3
+    ledger.close()
+
+
+@given(
+    cut=st.integers(min_value=0), tail=st.sampled_from([b"", b"\0" * 512, b"\xff\n", b"[]\n", b'{"job": 1'])
+)
+def test_a_torn_tail_is_cut_and_the_rest_kept(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, tail: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("torn") / "ledger"
+    whole = filled(path)
+    kept = whole[: cut % (len(whole) + 1)]
+    path.write_bytes(kept + tail)
+    whole_lines = kept.count(b"\n")
+    assert reopened(path) == KEYS[:whole_lines]
+
+    ledger = Ledger(path)
+    ledger.add(SessionKey(99, 1, 0))
+    ledger.close()
+    assert reopened(path) == [*KEYS[:whole_lines], SessionKey(99, 1, 0)]
+
+
+def test_damage_before_the_last_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    lines = filled(path).splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"#" * 20 + b"\n" + lines[2])
+    with pytest.raises(StartupError, match=r"line 2 .* is damaged: restore"):
+        Ledger(path)
+
+
+def test_an_unusable_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    with pytest.raises(StartupError, match=r"cannot be used .*: mend its access"):
+        Ledger(tmp_path / "ledger")
+
+
+def test_a_full_disk_leaves_the_key_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    size = len(filled(path))
+    ledger = Ledger(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # room for a part of the line
+    try:
+        with pytest.raises(OSError, match="too large"):
+            ledger.add(SessionKey(99, 1, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert SessionKey(99, 1, 0) not in ledger
+    ledger.add(SessionKey(100, 1, 0))
+    ledger.close()
+    assert reopened(path) == [*KEYS, SessionKey(100, 1, 0)]
