@@ -11,7 +11,7 @@ import pytest
 
 
 def need(there: bool, what: str, how: str) -> None:
-    """Go on if `there`; otherwise skip (fail where CI is set), naming `what` is missing and `how` to get it."""
+    """Go on if `there`; otherwise skip (fail where CI is set) with `what` is missing and `how` to get it."""
     if there:
         return
     message = f"{what} is missing: {how}"
