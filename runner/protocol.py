@@ -248,12 +248,9 @@ class Telemetry(Fenced):
     rows: list[list[float | None]] = Field(max_length=1000)
 
 
-ArtifactName = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(?!.*(?:^|/)\.{1,2}(?:/|$))[^/\x00-\x1f\x7f\\][^\x00-\x1f\x7f\\]{0,254}(?<!/)$"
-    ),
-]
+_PART = r"(?:[^./\\\x00-\x1f\x7f]|\.[^./\\\x00-\x1f\x7f]|\.\.[^/\\\x00-\x1f\x7f])[^/\\\x00-\x1f\x7f]*"
+ArtifactName = Annotated[str, StringConstraints(pattern=rf"^{_PART}(?:/{_PART})*$", max_length=255)]
+"""Parts between slashes, none of them `.`, `..` or empty; no backslash, no control character."""
 
 
 class ArtifactOffer(Message):
