@@ -30,7 +30,7 @@ JOB_LIMIT_S = 180
 MARKS = {"success": "✓", "failure": "✗", "timed_out": "✗"}
 
 
-class _Interrupted(BaseException):  # noqa: N818  # not an error: Ctrl-C or SIGTERM
+class _Interrupted(BaseException):  # not an error: Ctrl-C or SIGTERM
     """Raised in the main thread to unwind to where everything is stopped."""
 
 
