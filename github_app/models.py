@@ -46,7 +46,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=timezone.utc)
 
 
-_Json = JSON().with_variant(JSONB(), "postgresql")
+_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 class Base(DeclarativeBase):
@@ -123,7 +123,14 @@ class Repository(Base):
 
 
 class Runner(Base):
-    """A runner beside a robot. Its token is kept as a SHA-256 digest only."""
+    """A runner beside a robot. Its token is kept as a SHA-256 digest only.
+
+    Attributes:
+        invite_hash: Digest of the one-time token; unset once it is used.
+        token_hash: Digest of the runner's own token; unset before registration and after revocation.
+        seen_at: Its last call.
+        robot: Its robot's last `runner.protocol.RobotReport`.
+    """
 
     __tablename__ = "runners"
 
@@ -134,6 +141,7 @@ class Runner(Base):
     invite_expires_at: Mapped[datetime | None]
     token_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
     seen_at: Mapped[datetime | None]
     software: Mapped[str | None] = mapped_column(String(50))
     robot: Mapped[dict[str, Any] | None]
@@ -221,6 +229,12 @@ class Job(Base):
             sqlite_where=text("status IN ('claimed', 'running')"),
         ),
         Index(
+            "ix_jobs_held",
+            "runner_id",
+            postgresql_where=text("status IN ('claimed', 'running')"),
+            sqlite_where=text("status IN ('claimed', 'running')"),
+        ),
+        Index(
             "ix_jobs_unreported",
             "next_report_at",
             postgresql_where=text("reported_event < latest_event"),
@@ -269,3 +283,12 @@ class Artifact(Base):
     stored_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("job_id", "attempt", "name"),)
+
+
+class Fact(Base):
+    """Something the installation remembers about itself, such as which artifact directory is its own."""
+
+    __tablename__ = "facts"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

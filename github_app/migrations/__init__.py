@@ -1,0 +1,1 @@
+"""Alembic migrations; `raas-server upgrade` runs them."""
