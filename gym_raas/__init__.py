@@ -1,1 +1,5 @@
-"""gym_raas"""
+"""The import name of 2020. `import gym_raas` registers `RaasPendulum-v0` and `raaspendulum-v0` with classic gym."""
+
+from raas_gym.classic import register_envs
+
+register_envs()

@@ -1,0 +1,173 @@
+"""One face for every environment that `EnvHost` serves: flat tuples of floats in and out.
+
+A staged environment (one with `begin_step`, `end_step` and a `plant`) receives an action when it
+arrives and is measured when the tick ends. Any other is stepped as a whole at the end of the tick.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from raas_gym.env import HORIZON, PendulumEnv
+
+Floats: TypeAlias = tuple[float, ...]
+Finished: TypeAlias = tuple[Floats, float, bool, bool]
+"""(observation, reward, terminated, truncated)"""
+
+
+class Adapter(Protocol):
+    """What the host needs of an environment."""
+
+    dt: float
+    horizon: int
+    action_size: int
+    observation_size: int
+    action_columns: tuple[str, ...]
+    observation_columns: tuple[str, ...]
+    neutral: Floats
+    simulated: bool
+    passport: Mapping[str, Any]
+
+    def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
+        """Reset; the flat observation."""
+
+    def begin(self, action: Floats) -> Floats:
+        """Apply an action now, or note it for the end of the tick; returns it after limits."""
+
+    def finish(self) -> Finished:
+        """End the tick."""
+
+    def recorded(self) -> Floats:
+        """The last observation as a trajectory row has it."""
+
+    def stop(self) -> None:
+        """Motor off; safe from any thread."""
+
+
+def adapt(env: gymnasium.Env[Any, Any]) -> Adapter:
+    """The adapter for an environment; raises ValueError for spaces that cannot be hosted."""
+    return StagedAdapter(env) if isinstance(env, PendulumEnv) else WholeAdapter(env)
+
+
+class StagedAdapter:
+    """A pendulum over its plant."""
+
+    def __init__(self, env: PendulumEnv) -> None:
+        self._env = env
+        self.dt, self.horizon = env.dt, HORIZON
+        self.action_size, self.observation_size = 1, 3
+        self.action_columns, self.observation_columns = env.action_columns, env.observation_columns
+        self.neutral: Floats = (0.0,)
+        self.simulated, self.passport = env.plant.simulated, env.plant.passport
+
+    def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
+        """Bring the plant to the start."""
+        return tuple(self._env.reset(seed=seed, options=options)[0].tolist())
+
+    def begin(self, action: Floats) -> Floats:
+        """Torque, now."""
+        return (self._env.begin_step(action),)
+
+    def finish(self) -> Finished:
+        """Let the period pass and measure."""
+        self._env.plant.advance()
+        observation, reward, terminated, truncated, _ = self._env.end_step()
+        return tuple(observation.tolist()), reward, terminated, truncated
+
+    def recorded(self) -> Floats:
+        """θ and θ̇ as measured."""
+        return self._env.recorded_observation()
+
+    def stop(self) -> None:
+        """Motor off."""
+        self._env.plant.stop()
+
+
+class WholeAdapter:
+    """Any environment, stepped as a whole. Without a `dt` of its own it ticks at its render_fps, or at 20 Hz."""
+
+    simulated = True
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        self._env = env
+        self.dt = float(getattr(env.unwrapped, "dt", 0) or 1.0 / env.metadata.get("render_fps", 20))
+        limit = env.spec.max_episode_steps if env.spec else None
+        self.horizon = limit or HORIZON
+        self.passport: Mapping[str, Any] = {}
+        self._space = env.action_space
+        self.action_size, self.observation_size = _size(env.action_space), _size(env.observation_space)
+        self.action_columns = _names("action", self.action_size)
+        self.observation_columns = _names("observation", self.observation_size)
+        self.neutral: Floats = _neutral(env.action_space)
+        self._next: Any = None
+        self._recorded: Floats = ()
+
+    def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
+        """Reset the environment."""
+        observation, _ = self._env.reset(seed=seed, options=options or None)
+        self._recorded = flatten(observation)
+        return self._recorded
+
+    def begin(self, action: Floats) -> Floats:
+        """Note the action, limited to the space."""
+        self._next = self._limited(action)
+        return flatten(self._next)
+
+    def finish(self) -> Finished:
+        """Step with the action noted last."""
+        observation, reward, terminated, truncated, _ = self._env.step(self._next)
+        self._recorded = flatten(observation)
+        return self._recorded, float(reward), bool(terminated), bool(truncated)
+
+    def recorded(self) -> Floats:
+        """The observation, flat."""
+        return self._recorded
+
+    def stop(self) -> None:
+        """Such an environment is taken to move nothing between steps."""
+
+    def _limited(self, action: Floats) -> Any:
+        space = self._space
+        if isinstance(space, spaces.Discrete):
+            first = int(space.start)
+            return np.int64(min(first + int(space.n) - 1, max(first, round(action[0]))))
+        assert isinstance(space, spaces.Box)  # noqa: S101 - `_size` refused anything else
+        return np.clip(np.array(action).reshape(space.shape), space.low, space.high).astype(space.dtype)
+
+
+def flatten(value: Any) -> Floats:
+    """An element of a Box or Discrete space as floats, row-major."""
+    return tuple(np.asarray(value, dtype=np.float64).ravel().tolist())
+
+
+def unflatten(space: spaces.Box | spaces.Discrete, values: Floats) -> Any:
+    """The inverse of `flatten`: a fresh array of the space's shape and dtype, or an integer."""
+    if isinstance(space, spaces.Discrete):
+        return np.int64(values[0])
+    return np.array(values, dtype=space.dtype).reshape(space.shape)
+
+
+def _size(space: spaces.Space[Any]) -> int:
+    if isinstance(space, spaces.Discrete):
+        return 1
+    if isinstance(space, spaces.Box):
+        return math.prod(space.shape)
+    raise ValueError(f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper")
+
+
+def _names(stem: str, size: int) -> tuple[str, ...]:
+    return (stem,) if size == 1 else tuple(f"{stem}_{index}" for index in range(size))
+
+
+def _neutral(space: spaces.Space[Any]) -> Floats:
+    """Doing nothing: zero, or what is nearest to it within the space; the first of a Discrete space."""
+    if isinstance(space, spaces.Box):
+        return flatten(np.clip(0.0, space.low, space.high))
+    assert isinstance(space, spaces.Discrete)  # noqa: S101 - `_size` refused anything else
+    return (float(space.start),)

@@ -1,0 +1,386 @@
+"""The one physics of the pendulum, in SI units, for one pendulum or for thousands.
+
+Angles: θ = 0 upright, θ = π hanging, counter-clockwise positive. The equation is divided by the
+moment of inertia, because angles and torque commands alone never reveal mass and length apart:
+
+    θ̈ = gravity·sin θ + torque_gain·u·(1 − θ̇·sign(u)/no_load_speed) − viscous·θ̇ − coulomb·sign(θ̇)
+
+Two parameter sets:
+
+`IDEAL` is the simulation of 2020, exactly: θ̈ = 27 sin θ + 8 u − 2 θ̇, semi-implicit Euler, 0.05 s.
+
+`MEASURED` is what a real robot does behind its motor driver's compensation. Each field of
+`PendulumParams` names its source; "assumed" marks a typical value no robot has confirmed yet, which
+calibration replaces. `RAW_MOTOR` is `MEASURED` with the driver's compensation switched off.
+
+One implementation serves both uses: `Coefficients` holds everything a step needs, as floats
+(`make_step`, plain Python, no NumPy) or as arrays (`make_batch_step`). The two step functions stand
+side by side so that a reader can compare them line by line, and a property test compares them too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+TURN = 2.0 * math.pi
+MAX_TORQUE = 2.0
+"""Largest action, both signs. The unit is Pendulum-v1's (nominally N·m); 2 is full drive."""
+MAX_SPEED = 20.0
+"""Largest |θ̇| an observation reports, rad/s (the system of 2020)."""
+
+Array = NDArray[np.floating[Any]]
+Integrator = Literal["euler", "verlet"]
+
+
+@dataclass(frozen=True)
+class PendulumParams:
+    """Physical parameters of one pendulum (defaults: `MEASURED`).
+
+    gravity           1/s²      m·g·l/J. Refit of the data published in 2020.
+    torque_gain       rad/s²    acceleration per unit of action. The fit of 2020.
+    viscous           1/s       viscous friction over inertia. Refit of the 2020 data.
+    coulomb           rad/s²    dry friction while moving, over inertia. Refit of the 2020 data.
+    breakaway         rad/s²    dry friction at rest; 1.2 to 1.5 times coulomb is typical. Assumed.
+    dead_zone         action    actions up to this size move nothing. The motor's own is 12 % of
+                                duty (measured), which is 0.48 of an action, since duty is u/2·50 %;
+                                the driver compensates it and leaves about a tenth. Assumed.
+    no_load_speed     rad/s     speed at which the motor's torque has fallen to zero. Assumed.
+    delay             s         from an action's arrival to its torque; 10 to 50 ms typical. Assumed.
+    encoder_count     rad       one encoder count: 480 a turn (measured 445 to 480). 0: exact angle.
+    velocity_window   s         θ̇ is the difference of two encoder readings this far apart.
+                                At most one period. 0: exact velocity.
+    speed_limit       rad/s     the state's own clip (2020 had one at 20; a real pendulum has none).
+    dt                s         control period.
+    substeps          -         integration steps a period.
+    integrator        -         "euler": semi-implicit, as in 2020, frictions viscous only.
+                                "verlet": second order, dry friction by projection.
+    """
+
+    gravity: float = 28.6
+    torque_gain: float = 8.0
+    viscous: float = 0.25
+    coulomb: float = 1.0
+    breakaway: float = 1.3
+    dead_zone: float = 0.05
+    no_load_speed: float = 40.0
+    delay: float = 0.02
+    encoder_count: float = TURN / 480
+    velocity_window: float = 0.03
+    speed_limit: float = math.inf
+    dt: float = 0.05
+    substeps: int = 5
+    integrator: Integrator = "verlet"
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem is not None:
+            raise ValueError(f"impossible pendulum: {problem}; change that parameter")
+
+    def as_dict(self) -> dict[str, float | int | str]:
+        """The parameters by name, ready for JSON (an infinite value becomes the string "inf")."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: "inf" if value == math.inf else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PendulumParams:
+        """The inverse of `as_dict`. Missing names keep the `MEASURED` value; unknown ones raise ValueError."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown pendulum parameter {unknown[0]!r}; known are {', '.join(sorted(known))}")
+        return cls(**{name: math.inf if value == "inf" else value for name, value in values.items()})
+
+
+def _problem(p: PendulumParams) -> str | None:
+    """Why these parameters describe no pendulum, or None."""
+    for name in ("gravity", "torque_gain", "dt", "no_load_speed", "speed_limit"):
+        if not getattr(p, name) > 0:
+            return f"{name} must be above zero"
+    for name in ("viscous", "coulomb", "breakaway", "dead_zone", "delay", "encoder_count", "velocity_window"):
+        value = getattr(p, name)
+        if not (value >= 0 and math.isfinite(value)):
+            return f"{name} must be zero or more, and finite"
+    if not (p.dead_zone < MAX_TORQUE and p.coulomb <= p.breakaway):
+        return f"dead_zone must stay under {MAX_TORQUE} and breakaway may not be under coulomb"
+    if p.velocity_window > p.dt or p.substeps < 1:
+        return "velocity_window may not exceed dt, and substeps must be at least 1"
+    if p.integrator == "euler" and (p.coulomb or p.breakaway or p.dead_zone or p.delay or p.substeps > 1):
+        return "integrator 'euler' has viscous friction only, no delay and one sub-step; use 'verlet'"
+    if p.integrator not in ("euler", "verlet"):
+        return f"integrator {p.integrator!r} is neither 'euler' nor 'verlet'"
+    return None
+
+
+IDEAL = PendulumParams(
+    gravity=27.0,
+    torque_gain=8.0,
+    viscous=2.0,
+    coulomb=0.0,
+    breakaway=0.0,
+    dead_zone=0.0,
+    no_load_speed=math.inf,
+    delay=0.0,
+    encoder_count=0.0,
+    velocity_window=0.0,
+    speed_limit=MAX_SPEED,
+    substeps=1,
+    integrator="euler",
+)
+MEASURED = PendulumParams()
+RAW_MOTOR = replace(MEASURED, dead_zone=0.48)
+PRESETS: Mapping[str, PendulumParams] = {"ideal": IDEAL, "measured": MEASURED, "raw_motor": RAW_MOTOR}
+
+DEFAULT_SPREAD: Mapping[str, float] = {
+    "gravity": 0.05,
+    "torque_gain": 0.1,
+    "viscous": 0.5,
+    "coulomb": 0.3,
+    "breakaway": 0.3,
+    "dead_zone": 1.0,
+    "no_load_speed": 0.2,
+    "delay": 0.5,
+}
+"""Relative half-widths for domain randomisation: what differs between robots of one build."""
+
+
+def randomized(
+    params: PendulumParams, spread: Mapping[str, float], rng: np.random.Generator
+) -> PendulumParams:
+    """Parameters drawn uniformly from value·(1 ± spread), name by name in sorted order.
+
+    Raises ValueError for an unknown name or a spread outside 0..1.
+    """
+    drawn: dict[str, float] = {}
+    for name in sorted(spread):
+        if name not in DEFAULT_SPREAD:
+            raise ValueError(f"cannot randomize {name!r}; choose from {', '.join(sorted(DEFAULT_SPREAD))}")
+        width = spread[name]
+        if not 0.0 <= width <= 1.0:
+            raise ValueError(f"the spread of {name} is {width}; give a fraction between 0 and 1")
+        drawn[name] = getattr(params, name) * (1.0 + rng.uniform(-width, width))
+    values = {**params.as_dict(), **drawn}
+    # Independent draws may cross, and a pendulum at rest never slips below its moving friction.
+    values["breakaway"] = max(float(values["breakaway"]), float(values["coulomb"]))
+    return PendulumParams.from_dict(values)
+
+
+class Coefficients(NamedTuple):
+    """What one integration step multiplies with: floats for one pendulum, arrays (n,) for many.
+
+    `early` and `late` split the period's sub-steps at the moment the velocity window opens; each
+    entry is the share (0..1) of the new torque in that sub-step, the rest being the old torque's.
+    """
+
+    h: float
+    half: float
+    gravity_kick: Any
+    torque_kick: Any
+    torque_drag: Any
+    damping: Any
+    slide: Any
+    stick: Any
+    dead_zone: Any
+    rescale: Any
+    early: tuple[Any, ...]
+    late: tuple[Any, ...]
+
+
+def coefficients(params: PendulumParams) -> Coefficients:
+    """The coefficients of one pendulum, as floats."""
+    h = params.dt / params.substeps
+    fraction = math.fmod(params.delay, params.dt)
+    shares = tuple(
+        1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) if fraction else 1.0 for step in range(params.substeps)
+    )
+    opens = params.substeps - round(params.velocity_window / h)
+    return Coefficients(
+        h=h,
+        half=0.5 * h,
+        gravity_kick=h * params.gravity,
+        torque_kick=h * params.torque_gain,
+        torque_drag=h * params.torque_gain / params.no_load_speed,
+        damping=1.0 - h * params.viscous,
+        slide=h * params.coulomb,
+        stick=h * params.breakaway,
+        dead_zone=params.dead_zone,
+        # Full action is full torque whatever the dead zone: the drive's upper end does not move.
+        rescale=MAX_TORQUE / (MAX_TORQUE - params.dead_zone),
+        early=shares[:opens],
+        late=shares[opens:],
+    )
+
+
+def batch_coefficients(params: Sequence[PendulumParams], dtype: Any = np.float64) -> Coefficients:
+    """The coefficients of many pendulums, each an array (n,); dt, substeps and window must agree."""
+    rows = [coefficients(one) for one in params]
+    first = rows[0]
+    if any(row.h != first.h or len(row.early) != len(first.early) for row in rows):
+        raise ValueError("pendulums in one batch must share dt, substeps and velocity_window")
+    stacked: dict[str, Any] = {"h": first.h, "half": first.half}
+    for name in Coefficients._fields[2:-2]:
+        stacked[name] = np.array([getattr(row, name) for row in rows], dtype=dtype)
+    for name in ("early", "late"):
+        stacked[name] = tuple(
+            np.array(shares, dtype=dtype) for shares in zip(*(getattr(row, name) for row in rows), strict=True)
+        )
+    return Coefficients(**stacked)
+
+
+Step = Callable[[float, float, float, float], tuple[float, float, float]]
+"""(θ, θ̇, old torque, new torque) -> (θ, θ̇, θ when the velocity window opened), one period later."""
+
+
+def make_step(params: PendulumParams) -> Step:
+    """One period of one pendulum, in plain floats. Torques are actions within ±2."""
+    return _euler_step(params) if params.integrator == "euler" else _verlet_step(coefficients(params))
+
+
+def _euler_step(p: PendulumParams) -> Step:
+    gravity, gain, viscous, dt, limit = p.gravity, p.torque_gain, p.viscous, p.dt, p.speed_limit
+    sin = math.sin
+
+    def step(theta: float, theta_dot: float, _old: float, new: float) -> tuple[float, float, float]:
+        theta_dot += (gravity * sin(theta) + gain * new - viscous * theta_dot) * dt
+        if theta_dot > limit:
+            theta_dot = limit
+        elif theta_dot < -limit:
+            theta_dot = -limit
+        return theta + theta_dot * dt, theta_dot, theta
+
+    return step
+
+
+def _verlet_step(c: Coefficients) -> Step:
+    h, half, gravity_kick, torque_kick, torque_drag, damping = c[:6]
+    slide, stick, dead_zone, rescale = c.slide, c.stick, c.dead_zone, c.rescale
+    parts = (c.early, c.late)
+    sin = math.sin
+
+    def effective(torque: float) -> float:
+        if torque > dead_zone:
+            return float((torque - dead_zone) * rescale)
+        return float((torque + dead_zone) * rescale) if torque < -dead_zone else 0.0
+
+    def step(theta: float, theta_dot: float, old: float, new: float) -> tuple[float, float, float]:
+        old, new = effective(old), effective(new)
+        kick, keep = torque_kick * old, damping - torque_drag * abs(old)
+        kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
+        middle, v, opened = theta + half * theta_dot, theta_dot, theta
+        for part in parts:
+            opened = middle - half * v
+            for share in part:
+                # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
+                held = slide if v else stick
+                v = v * (keep + share * keep_change) + kick + share * kick_change + gravity_kick * sin(middle)
+                if v > held:
+                    v -= slide
+                elif v < -held:
+                    v += slide
+                else:
+                    v = 0.0
+                middle += h * v
+        return middle - half * v, v, opened
+
+    return step
+
+
+BatchStep = Callable[[Array, Array, Array, Array], tuple[Array, Array, Array]]
+"""`Step` over arrays (n,): new arrays come back, the arguments stay as they were."""
+
+
+def make_batch_step(params: PendulumParams | Sequence[PendulumParams], dtype: Any = np.float64) -> BatchStep:
+    """One period of many pendulums: one parameter set for all, or one for each."""
+    if isinstance(params, PendulumParams):
+        return _euler_batch([params], dtype) if params.integrator == "euler" else _verlet_batch(coefficients(params))
+    kinds = {one.integrator for one in params}
+    if len(kinds) != 1:
+        raise ValueError("pendulums in one batch must share the integrator")
+    return _euler_batch(params, dtype) if kinds == {"euler"} else _verlet_batch(batch_coefficients(params, dtype))
+
+
+def _euler_batch(params: Sequence[PendulumParams], dtype: Any) -> BatchStep:
+    gravity, gain, viscous, limit = (
+        np.array([getattr(p, name) for p in params], dtype=dtype)
+        for name in ("gravity", "torque_gain", "viscous", "speed_limit")
+    )
+    dt = params[0].dt
+
+    def step(theta: Array, theta_dot: Array, _old: Array, new: Array) -> tuple[Array, Array, Array]:
+        theta_dot = theta_dot + (gravity * np.sin(theta) + gain * new - viscous * theta_dot) * dt
+        theta_dot = np.clip(theta_dot, -limit, limit)
+        return theta + theta_dot * dt, theta_dot, theta
+
+    return step
+
+
+def _verlet_batch(c: Coefficients) -> BatchStep:
+    def effective(torque: Array) -> Array:
+        return np.copysign(np.maximum(np.abs(torque) - c.dead_zone, 0.0) * c.rescale, torque)
+
+    def step(theta: Array, theta_dot: Array, old: Array, new: Array) -> tuple[Array, Array, Array]:
+        old, new = effective(old), effective(new)
+        kick, keep = c.torque_kick * old, c.damping - c.torque_drag * np.abs(old)
+        kick_change, keep_change = c.torque_kick * (new - old), c.torque_drag * (np.abs(old) - np.abs(new))
+        middle, v, opened = theta + c.half * theta_dot, theta_dot, theta
+        for part in (c.early, c.late):
+            opened = middle - c.half * v
+            for share in part:
+                held = np.where(v == 0.0, c.stick, c.slide)
+                v = v * (keep + share * keep_change) + kick + share * kick_change + c.gravity_kick * np.sin(middle)
+                v = np.where(np.abs(v) > held, v - np.copysign(c.slide, v), 0.0)
+                middle = middle + c.h * v
+        return middle - c.half * v, v, opened
+
+    return step
+
+
+def measured(params: PendulumParams, theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
+    """What the encoder says: (θ in rad, unwrapped; θ̇ in rad/s within ±20).
+
+    The encoder counts from hanging. `opened` is θ when the velocity window opened.
+    """
+    count, window = params.encoder_count, params.velocity_window
+    if count:
+        now = round((theta - math.pi) / count)
+        if window:
+            theta_dot = (now - round((opened - math.pi) / count)) * count / window
+        theta = math.pi + now * count
+    elif window:
+        theta_dot = (theta - opened) / window
+    return theta, min(MAX_SPEED, max(-MAX_SPEED, theta_dot))
+
+
+def measured_batch(
+    params: PendulumParams, theta: Array, theta_dot: Array, opened: Array
+) -> tuple[Array, Array]:
+    """`measured` over arrays (n,)."""
+    count, window = params.encoder_count, params.velocity_window
+    if count:
+        now = np.rint((theta - math.pi) / count)
+        if window:
+            theta_dot = (now - np.rint((opened - math.pi) / count)) * (count / window)
+        theta = math.pi + now * count
+    elif window:
+        theta_dot = (theta - opened) / window
+    return theta, np.clip(theta_dot, -MAX_SPEED, MAX_SPEED)
+
+
+def wrapped(theta: float) -> float:
+    """θ within [−π, π)."""
+    return (theta + math.pi) % TURN - math.pi
+
+
+def cost(theta: float, theta_dot: float, torque: float) -> float:
+    """θ² + 0.1 θ̇² + 0.001 u² with θ wrapped: Pendulum-v1's, charged on the state before the step."""
+    theta = wrapped(theta)
+    return theta * theta + 0.1 * theta_dot * theta_dot + 0.001 * torque * torque
+
+
+WORST_COST = math.pi**2 + 0.1 * MAX_SPEED**2 + 0.001 * MAX_TORQUE**2
+"""The largest cost of one tick, about 49.87."""
