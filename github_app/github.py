@@ -1,0 +1,369 @@
+"""GitHub's REST API, as far as the server needs it. The only module that names githubkit.
+
+Each call states the permission it needs and gets an installation token for that one repository with that
+permission and no other. Tokens are kept in memory until shortly before they expire, and never leave here.
+
+Reading is retried a little at once; whatever creates something is not, because a lost answer does not mean
+that nothing happened: callers look before they try again. Errors are the small family below. A repository's
+rate limit is remembered, and calls fail by themselves until it is over: GitHub bans clients that go on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import githubkit
+import httpx
+from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
+from pydantic import TypeAdapter, ValidationError
+
+from github_app import github_shapes as shapes
+from github_app.config import Settings
+from github_app.github_transport import KeptTransport
+from github_app.models import Job, Repository
+from github_app.policy import PullRequestFacts
+
+TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+"""Longest silence [s] on a connection; GitHub itself gives up on a request after ten seconds."""
+READ_PAUSES_S = (0.3, 1.0)
+"""Pauses before the second and third try of a request that only reads [s]."""
+TOKEN_MARGIN = timedelta(minutes=5)
+"""A token this near its end is not used any more: a call and a slow clock must fit in."""
+RATE_LIMIT_MAX = timedelta(hours=1)
+"""Longest time a rate limit is believed; GitHub's windows last an hour."""
+PAGES_MAX = 10
+"""Pages of 100 read of a list: GitHub keeps at most 1,000 check runs of one name in a suite."""
+
+_T = TypeVar("_T")
+
+
+class GitHubError(Exception):
+    """GitHub did not do what was asked. The message says what happened."""
+
+
+class NotFoundError(GitHubError):
+    """There is no such thing, or the App may not know of it."""
+
+
+class ForbiddenError(GitHubError):
+    """The App or its installation may not do this; or the App is not set up."""
+
+
+class InvalidError(GitHubError):
+    """GitHub understood and refuses (400, 409, 422): the same request will never do."""
+
+
+class GitHubUnavailableError(GitHubError):
+    """No answer, a 5xx, or not GitHub's words: try again later."""
+
+
+class RateLimitedError(GitHubUnavailableError):
+    """Too many requests; `until` is when to try again."""
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class SourceError(Exception):
+    """The source of a job cannot be had, ever; the message is for the job's reason."""
+
+
+class GitHub:
+    """The App at one GitHub. Thread- and greenlet-safe; one for the whole process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._transport = KeptTransport(settings.github_api_url)
+        self._tokens: dict[tuple[int, int, str], tuple[str, datetime]] = {}
+        self._blocked: dict[int, datetime] = {}
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._transport.shut()
+
+    # What is asked of GitHub, one method each.
+
+    def repository(self, repository: Repository) -> shapes.RepositoryFacts:
+        """The repository as it is now: names and visibility change."""
+        return self._read(repository, "metadata:read", _path(repository), shapes.REPOSITORY)
+
+    def permission(self, repository: Repository, login: str) -> str:
+        """The collaborator permission of a person: `admin`, `write`, `read` or `none`."""
+        path = f"{_path(repository)}/collaborators/{quote(login, safe='')}/permission"
+        try:
+            return self._read(repository, "metadata:read", path, shapes.PERMISSION).permission
+        except NotFoundError:
+            return "none"
+
+    def pull_request(self, repository: Repository, number: int) -> PullRequestFacts:
+        """A pull request as it is now."""
+        path = f"{_path(repository)}/pulls/{number}"
+        pull = self._read(repository, "pull_requests:write", path, shapes.PULL)
+        return PullRequestFacts(
+            open=pull.state == "open",
+            head_sha=pull.head.sha,
+            head_repository_id=pull.head.repo.id if pull.head.repo else None,
+            head_repository=pull.head.repo.full_name if pull.head.repo else None,
+            base_repository_id=pull.base.repo.id,
+        )
+
+    def file(self, repository: Repository, name: str, sha: str) -> bytes | None:
+        """The content of a file at a commit; None where there is no such file.
+
+        Raises:
+            InvalidError: It is longer than a megabyte: GitHub does not hand it out this way.
+        """
+        path = f"{_path(repository)}/contents/{quote(name)}"
+        try:
+            found = self._read(repository, "contents:read", path, shapes.FILE, params={"ref": sha})
+        except NotFoundError:
+            return None
+        if isinstance(found, list) or found.type != "file":
+            return None
+        if found.encoding != "base64":
+            raise InvalidError(f"{name} is longer than a megabyte")
+        try:
+            return base64.b64decode(found.content)
+        except binascii.Error as error:
+            raise GitHubUnavailableError(f"GitHub sent {name} damaged") from error
+
+    def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
+        """This App's check run with that external id at a commit."""
+        path = f"{_path(repository)}/commits/{sha}/check-runs"
+        for page in range(1, PAGES_MAX + 1):
+            params = {
+                "app_id": self.settings.github_app_id,
+                "filter": "all",
+                "per_page": 100,
+                "page": page,
+            }
+            runs = self._read(repository, "checks:write", path, shapes.CHECK_RUNS, params=params).check_runs
+            found = next((run.id for run in runs if run.external_id == external_id), None)
+            if found is not None or len(runs) < 100:
+                return found
+        return None
+
+    def has_annotations(self, repository: Repository, check_run: int) -> bool:
+        """Whether a check run carries annotations: every request would add them once more."""
+        path = f"{_path(repository)}/check-runs/{check_run}"
+        return self._read(repository, "checks:write", path, shapes.CHECK_RUN).output.annotations_count > 0
+
+    def create_check_run(self, repository: Repository, body: dict[str, Any]) -> int:
+        """A new check run; not idempotent, so `find_check_run` comes before a second try."""
+        path = f"{_path(repository)}/check-runs"
+        return self._call(repository, "checks:write", "POST", path, shapes.CHECK_RUN, json=body).id
+
+    def update_check_run(self, repository: Repository, check_run: int, body: dict[str, Any]) -> None:
+        """Show a new state."""
+        path = f"{_path(repository)}/check-runs/{check_run}"
+        self._call(repository, "checks:write", "PATCH", path, shapes.ANYTHING, json=body)
+
+    def react(self, repository: Repository, comment: int, content: str) -> None:
+        """React to a comment; the same reaction again changes nothing."""
+        path = f"{_path(repository)}/issues/comments/{comment}/reactions"
+        self._call(
+            repository, "pull_requests:write", "POST", path, shapes.ANYTHING, json={"content": content}
+        )
+
+    def reply(self, repository: Repository, number: int, body: str) -> None:
+        """Comment on a pull request; not idempotent, see `replied`."""
+        path = f"{_path(repository)}/issues/{number}/comments"
+        self._call(repository, "pull_requests:write", "POST", path, shapes.ANYTHING, json={"body": body})
+
+    def replied(self, repository: Repository, number: int, marker: str, since: datetime) -> bool:
+        """Whether a comment that holds `marker` was written since then."""
+        path = f"{_path(repository)}/issues/{number}/comments"
+        for page in range(1, PAGES_MAX + 1):
+            params = {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "per_page": 100, "page": page}
+            comments = self._read(repository, "pull_requests:write", path, shapes.COMMENTS, params=params)
+            if any(marker in (comment.body or "") for comment in comments):
+                return True
+            if len(comments) < 100:
+                return False
+        return False
+
+    @contextmanager
+    def tarball(self, repository: Repository, sha: str) -> Iterator[Iterator[bytes]]:
+        """The gzipped source at a commit. GitHub redirects to another host, which gets no token."""
+        path = f"{_path(repository)}/tarball/{sha}"
+        response = self._send(repository, "contents:read", "GET", path, stream=True)
+        try:
+            yield response.iter_bytes(1 << 16)
+        except RequestError as error:
+            raise GitHubUnavailableError(f"GitHub broke off in the middle of the source: {error}") from error
+        finally:
+            response.raw_response.close()
+
+    # How it is asked.
+
+    def _read(
+        self,
+        repository: Repository,
+        needs: str,
+        path: str,
+        shape: TypeAdapter[_T],
+        params: dict[str, Any] | None = None,
+    ) -> _T:
+        """A GET, tried again where that may help."""
+        for pause_s in READ_PAUSES_S:
+            try:
+                return self._call(repository, needs, "GET", path, shape, params=params)
+            except GitHubUnavailableError as error:  # noqa: PERF203  # the loop is for retries
+                if isinstance(error, RateLimitedError):
+                    raise
+                time.sleep(pause_s)
+        return self._call(repository, needs, "GET", path, shape, params=params)
+
+    def _call(
+        self,
+        repository: Repository,
+        needs: str,
+        method: str,
+        path: str,
+        shape: TypeAdapter[_T],
+        **request: Any,
+    ) -> _T:
+        response = self._send(repository, needs, method, path, **request)
+        try:
+            return shape.validate_json(response.content or b"null")
+        except ValidationError as error:
+            raise GitHubUnavailableError(f"{method} {path} was answered with something else") from error
+
+    def _send(
+        self, repository: Repository, needs: str, method: str, path: str, **request: Any
+    ) -> githubkit.Response[Any]:
+        """One request with the right token; with a new one where GitHub has revoked it."""
+        self._check_blocked(repository.installation_id)
+        key = (repository.installation_id, repository.id, needs)
+        with self._family(repository.installation_id, f"{method} {path}"):
+            client = self._client(self._token(key))
+            try:
+                return client.request(method, path, **request)
+            except RequestFailed as error:
+                if error.response.status_code != 401 or self._tokens.pop(key, None) is None:
+                    raise
+            return self._client(self._token(key)).request(method, path, **request)
+
+    def _token(self, key: tuple[int, int, str]) -> str:
+        """A token for one installation, repository and permission."""
+        now = datetime.now(timezone.utc)
+        known = self._tokens.get(key)
+        if known is not None and known[1] - TOKEN_MARGIN > now:
+            return known[0]
+        installation, repository, needs = key
+        permission, level = needs.split(":")
+        body = {"repository_ids": [repository], "permissions": {permission: level}}
+        url = f"/app/installations/{installation}/access_tokens"
+        answer = shapes.TOKEN.validate_json(self._client(None).request("POST", url, json=body).content)
+        self._tokens = {k: v for k, v in self._tokens.items() if v[1] > now}
+        self._tokens[key] = (answer.token, answer.expires_at)
+        return answer.token
+
+    def _client(self, token: str | None) -> githubkit.GitHub[Any]:
+        """githubkit with an installation's token, or as the App itself."""
+        return githubkit.GitHub(
+            token or self._app_auth(),
+            base_url=self.settings.github_api_url,
+            user_agent="raas-server",
+            timeout=TIMEOUT,
+            transport=self._transport,
+            auto_retry=False,
+            http_cache=False,
+        )
+
+    def _app_auth(self) -> githubkit.AppAuthStrategy:
+        app, key = self.settings.github_app_id, self.settings.github_private_key
+        if app is None or key is None:
+            raise ForbiddenError(
+                "the GitHub App is not set up; set RAAS_GITHUB_APP_ID and RAAS_GITHUB_PRIVATE_KEY",
+            )
+        return githubkit.AppAuthStrategy(str(app), key.reveal())
+
+    def _check_blocked(self, installation: int) -> None:
+        until = self._blocked.get(installation)
+        if until is None:
+            return
+        if until > datetime.now(timezone.utc):
+            raise RateLimitedError("GitHub's rate limit is not over yet", until)
+        self._blocked.pop(installation, None)
+
+    @contextmanager
+    def _family(self, installation: int, what: str) -> Iterator[None]:
+        """githubkit's exceptions as ours."""
+        try:
+            yield
+        except RateLimitExceeded as error:
+            until = datetime.now(timezone.utc) + min(error.retry_after, RATE_LIMIT_MAX)
+            self._blocked[installation] = until
+            raise RateLimitedError(f"{what}: GitHub's rate limit is reached", until) from error
+        except RequestFailed as error:
+            raise _of_status(error.response.status_code)(f"{what}: {_words(error)}") from error
+        except RequestError as error:
+            raise GitHubUnavailableError(f"{what}: {error.exc!r}") from error
+        except (GitHubException, ValueError) as error:
+            raise GitHubUnavailableError(f"{what}: {error!r}") from error
+
+
+@contextmanager
+def open_source(github: GitHub, job: Job) -> Iterator[Iterator[bytes]]:
+    """The gzipped tarball of exactly the job's commit, at most `source_bytes_max` of the settings long.
+
+    It is asked of the repository the App is installed on, where the commits of its pull requests can be
+    had too: the App has no token for a private fork.
+
+    Raises:
+        SourceError: No such commit or repository; or, while reading, too long.
+        GitHubUnavailableError: Later, perhaps.
+    """
+    try:
+        with github.tarball(job.repository, job.sha) as chunks:
+            yield _bounded(chunks, github.settings.source_bytes_max)
+    except (NotFoundError, InvalidError) as error:
+        raise SourceError(
+            f"GitHub has no commit {job.sha} in {job.repository.full_name} any more; push it again.",
+        ) from error
+    except ForbiddenError as error:
+        raise SourceError(
+            f"The App may not read {job.repository.full_name} any more; check its installation.",
+        ) from error
+
+
+def _bounded(chunks: Iterator[bytes], size_max: int) -> Iterator[bytes]:
+    length = 0
+    for chunk in chunks:
+        length += len(chunk)
+        if length > size_max:
+            raise SourceError(
+                f"The repository is larger than {size_max // 1_000_000} MB packed; "
+                "remove large files from it, or download them elsewhere.",
+            )
+        yield chunk
+
+
+def _path(repository: Repository) -> str:
+    return f"/repos/{quote(repository.full_name)}"
+
+
+def _of_status(status: int) -> Callable[[str], GitHubError]:
+    if status in (404, 410, 451):
+        return NotFoundError
+    if status in (401, 403):
+        return ForbiddenError
+    return InvalidError if status < 500 else GitHubUnavailableError
+
+
+def _words(error: RequestFailed) -> str:
+    """GitHub's own message, without anything the request carried."""
+    try:
+        message = error.response.json().get("message", "")
+    except (ValueError, AttributeError):
+        message = ""
+    return f"{error.response.status_code} {message}"[:500]

@@ -1,0 +1,124 @@
+"""Who may do what. Pure: facts in, a decision with its reason out; nothing here asks anyone.
+
+The rules, each stated once:
+
+- A repository may use this host's robots if its owner is on the list (`RAAS_OWNERS`).
+- A person may move a robot for a repository if GitHub's collaborator permission says `admin` or `write`.
+  (`maintain` is reported as `write`, `triage` as `read`.) Who opened a pull request does not matter, nor
+  does `author_association`. Programs never may: a bot that repeats what strangers say would be their hand.
+- A command on a pull request counts while that is open.
+- A pull request from elsewhere runs only by its whole SHA: the command must name the commit that was
+  looked at. An abbreviation would not do, because the author of a fork can make two commits that share
+  one (for twelve digits some 2^24 tries, a minute) and swap them after
+  they were read. Within the repository itself, whose writers may run anything anyway, seven digits do.
+- Jobs of private repositories are shown to those who can read the repository; to anybody else they look
+  exactly like jobs that do not exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from github_app.models import Job
+
+PERMISSIONS_TO_MOVE = frozenset({"admin", "write"})
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Go on, with exactly this commit; `head_repository` is where it lives if that is elsewhere."""
+
+    sha: str
+    head_repository: str | None = None
+
+
+@dataclass(frozen=True)
+class Denied:
+    """No. `reason` is a sentence for the person who asked, and says what to do."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PullRequestFacts:
+    """What GitHub says of a pull request at this moment.
+
+    Attributes:
+        open: Neither closed nor merged.
+        head_sha: The commit at its head.
+        head_repository_id: None where the fork was deleted.
+        head_repository: `owner/name`, likewise.
+        base_repository_id: The repository it would change.
+    """
+
+    open: bool
+    head_sha: str
+    head_repository_id: int | None
+    head_repository: str | None
+    base_repository_id: int
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether people without write permission may have put its commits there."""
+        return self.head_repository_id != self.base_repository_id
+
+
+def may_move(permission: str) -> bool:
+    """Whether somebody with this collaborator permission may move a robot."""
+    return permission in PERMISSIONS_TO_MOVE
+
+
+def decide_run(*, login: str, permission: str, pull: PullRequestFacts, sha: str | None) -> Granted | Denied:
+    """Whether `/raas run [sha]` by this person on this pull request is obeyed, and with which commit.
+
+    Args:
+        login: Who asks.
+        permission: Their collaborator permission on the base repository.
+        pull: The pull request as it is now.
+        sha: What the command named, lower case, 7 to 40 digits, or None.
+    """
+    if not may_move(permission):
+        return Denied(
+            f"Only people with write permission on this repository may move the robot, and {login} has "
+            f"`{permission}`. Ask one of its maintainers to comment the command.",
+        )
+    if not pull.open:
+        return Denied("This pull request is not open. Reopen it, or push the commit to a branch.")
+    if pull.from_elsewhere and (sha is None or len(sha) != 40):
+        return Denied(
+            "This pull request comes from another repository, so the command must name the whole commit "
+            "that you have looked at. If that is the head as of now, comment "
+            f"`/raas run {pull.head_sha}`.",
+        )
+    if sha is not None and not pull.head_sha.startswith(sha):
+        return Denied(
+            f"`{sha}` is not the head of this pull request, which is now `{pull.head_sha}`. "
+            "Look at what has changed, then name that commit.",
+        )
+    return Granted(pull.head_sha, pull.head_repository if pull.from_elsewhere else None)
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Who looks at a page.
+
+    Attributes:
+        login: Their GitHub login, or None for a stranger.
+        readable: Ids of the private repositories they can read.
+    """
+
+    login: str | None = None
+    readable: frozenset[int] = frozenset()
+
+
+STRANGER = Viewer()
+
+
+def viewer() -> Viewer:
+    """Who sends the current request. There is no sign-in: everybody is a stranger."""
+    return STRANGER
+
+
+def visible(job: Job, viewer: Viewer) -> bool:
+    """Whether `viewer` may know that `job` exists."""
+    return not job.repository.private or job.repository_id in viewer.readable

@@ -1,0 +1,229 @@
+"""Stored deliveries become zero or more jobs.
+
+A delivery is taken under a lease (`next_try_at` is pushed ahead), everything GitHub has to be asked is asked
+outside of any transaction, and then one transaction stores the jobs and marks the delivery processed. So a
+crash at any point only means that it is done again; a job's `trigger_key` makes that harmless, and keeps it
+to one automatic job per repository and commit however many events announce the commit.
+
+GitHub being away delays a delivery, with growing pauses. A delivery that no retry would help is marked
+processed with its error.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+from flask import Flask
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from github_app import comments, payloads, queue, records, requests, services
+from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
+from github_app.models import Delivery, Repository
+from github_app.services import Services
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=3)
+"""Longer than all questions of one delivery take, each with its timeouts and retries."""
+BATCH = 8
+AT_ONCE = 4
+PAUSE_MAX = timedelta(minutes=5)
+AGE_MAX = timedelta(days=3)
+"""GitHub keeps a delivery three days; nobody waits for a robot longer."""
+
+SKIP_MARKS = ("[skip raas]", "[raas skip]")
+BRANCH_PREFIX = "refs/heads/"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a delivery comes to, before it is stored.
+
+    Attributes:
+        outcome: A sentence for the delivery's row.
+        store: What else to write, in the transaction that marks the delivery processed.
+        afterwards: What to do once that is committed; nobody depends on it.
+    """
+
+    outcome: str
+    store: Callable[[Session], object] = lambda session: None
+    afterwards: Callable[[], object] = lambda: None
+
+
+def process_pending(app: Flask) -> int:
+    """Process the deliveries that are due now.
+
+    Returns:
+        How many were taken.
+    """
+    here = services.of(app)
+    taken = _take(here)
+    if taken:
+        with ThreadPoolExecutor(min(AT_ONCE, len(taken))) as pool:
+            list(pool.map(partial(_process, here), taken))
+    return len(taken)
+
+
+def _take(here: Services) -> list[Delivery]:
+    now = datetime.now(timezone.utc)
+    due = (
+        select(Delivery)
+        .where(Delivery.processed_at.is_(None), Delivery.next_try_at <= now)
+        .order_by(Delivery.next_try_at, Delivery.id)
+        .limit(BATCH)
+    )
+    with here.db.write() as session:
+        taken = list(session.scalars(here.db.skip_locked(due)))
+        for delivery in taken:
+            delivery.tries += 1
+            delivery.next_try_at = now + LEASE
+    return taken
+
+
+def _process(here: Services, delivery: Delivery) -> None:
+    try:
+        plan = _HANDLERS[delivery.event](here, delivery)
+        _settle(here, delivery, plan)
+    except GitHubUnavailableError as error:
+        _later(here, delivery, error)
+    except GitHubError as error:
+        _settle(here, delivery, Plan("given up"), error=str(error))
+    except Exception as error:
+        log.exception("delivery %s (%s) failed", delivery.guid, delivery.event)
+        _later(here, delivery, error)
+
+
+def _settle(here: Services, delivery: Delivery, plan: Plan, error: str | None = None) -> None:
+    """Mark it processed and store what it came to, together; unless somebody else was faster."""
+    done = (
+        update(Delivery)
+        .where(Delivery.id == delivery.id, Delivery.processed_at.is_(None))
+        .values(processed_at=datetime.now(timezone.utc), outcome=plan.outcome, error=error)
+        .returning(Delivery.id)
+    )
+    with here.db.write() as session:
+        if session.scalar(done) is None:
+            return
+        plan.store(session)
+    log.info("delivery %s (%s): %s %s", delivery.guid, delivery.event, plan.outcome, error or "")
+    plan.afterwards()
+
+
+def _later(here: Services, delivery: Delivery, error: Exception) -> None:
+    now = datetime.now(timezone.utc)
+    if now - delivery.received_at > AGE_MAX:
+        _settle(here, delivery, Plan("given up"), error=f"still failing after days: {error}")
+        return
+    pause = min(timedelta(seconds=2 ** min(delivery.tries, 10)), PAUSE_MAX)
+    next_try = now + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
+    if isinstance(error, RateLimitedError):
+        next_try = max(next_try, error.until)
+    with here.db.write() as session:
+        row = session.get_one(Delivery, delivery.id)
+        row.next_try_at, row.error = next_try, f"{error}"[:2000]
+
+
+def _push(here: Services, delivery: Delivery) -> Plan:
+    push = payloads.Push.model_validate_json(delivery.payload)
+    if reason := _left_alone(here, push):
+        return Plan(reason)
+    repository = records.current(here.db, here.github, push.repository, push.installation.id)
+    head = push.head_commit
+    assert head is not None  # noqa: S101  # `_left_alone` saw to it
+    branch = push.ref.removeprefix(BRANCH_PREFIX)
+    wish = requests.wish(here.github, here.settings, repository, head.id)
+    keep = partial(records.remember, repository=repository)
+    if wish is None:
+        return Plan("left alone: neither .raas.yml nor run.py", keep)
+    if not wish.wants_push(branch):
+        return Plan(f"left alone: .raas.yml does not ask for pushes to {branch}", keep)
+    request = wish.request(
+        trigger="push",
+        trigger_key=f"auto:{repository.id}:{head.id}",
+        requested_by=push.sender.login,
+        ref=branch,
+    )
+    return Plan(f"job for {head.id}", partial(_remember_and_submit, repository, [request]))
+
+
+def _left_alone(here: Services, push: payloads.Push) -> str | None:
+    """Why a push starts nothing, where that can be told from the push alone."""
+    if not push.ref.startswith(BRANCH_PREFIX):
+        return "left alone: not a branch"
+    if push.deleted or push.head_commit is None:
+        return "left alone: the branch was deleted"
+    if any(mark in push.head_commit.message.lower() for mark in SKIP_MARKS):
+        return "left alone: the commit message says so"
+    if not here.settings.owner_allowed(push.repository.owner.login):
+        return f"refused: {push.repository.owner.login} may not use this host's robots"
+    return None
+
+
+def _comment(here: Services, delivery: Delivery) -> Plan:
+    said = payloads.IssueComment.model_validate_json(delivery.payload)
+    if reason := comments.left_alone(said):
+        return Plan(f"left alone: {reason}")
+    repository = records.current(here.db, here.github, said.repository, said.installation.id)
+    asked = comments.Asked(here.github, here.settings, repository, said)
+    answer = comments.answer(asked)
+    if answer.reply is not None:
+        comments.reply_once(asked, answer.reply, first_try=delivery.tries == 1)
+    return Plan(
+        answer.outcome,
+        partial(_remember_and_submit, repository, answer.requests),
+        partial(comments.react, asked, answer.reaction),
+    )
+
+
+def _remember_and_submit(repository: Repository, requests: list[queue.JobRequest], session: Session) -> None:
+    records.remember(session, repository)
+    session.flush()
+    for request in requests:
+        queue.submit(session, request)
+
+
+def _installation(here: Services, delivery: Delivery) -> Plan:
+    event = payloads.InstallationEvent.model_validate_json(delivery.payload)
+    where = event.installation.id
+    if event.action in ("deleted", "suspend"):
+        return Plan(f"installation {event.action}", partial(records.forget_installation, installation=where))
+    if event.action in ("created", "unsuspend"):
+        named = event.repositories
+        return Plan(
+            f"installation {event.action}", partial(records.installed, installation=where, named=named)
+        )
+    return Plan(f"left alone: {event.action}")
+
+
+def _installation_repositories(here: Services, delivery: Delivery) -> Plan:
+    event = payloads.InstallationRepositories.model_validate_json(delivery.payload)
+
+    def store(session: Session) -> None:
+        records.installed(session, event.installation.id, event.repositories_added)
+        records.forget(session, [repository.id for repository in event.repositories_removed])
+
+    return Plan("repositories of the installation changed", store)
+
+
+def _repository(here: Services, delivery: Delivery) -> Plan:
+    event = payloads.RepositoryEvent.model_validate_json(delivery.payload)
+    if event.action == "deleted":
+        return Plan("repository deleted", partial(records.forget, ids=[event.repository.id]))
+    repository = records.current(here.db, here.github, event.repository, event.installation.id)
+    return Plan(f"repository {event.action}", partial(records.remember, repository=repository))
+
+
+_HANDLERS: dict[str, Callable[[Services, Delivery], Plan]] = {
+    "push": _push,
+    "issue_comment": _comment,
+    "installation": _installation,
+    "installation_repositories": _installation_repositories,
+    "repository": _repository,
+}
