@@ -1,0 +1,77 @@
+"""The log of a job: bytes at offsets, stored once each, whatever arrives twice or not at all."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from github_app.models import Job, LogChunk
+from runner.protocol import LOG_CHUNK_MAX
+
+CUT_NOTE = b"\n[The log ends here: it reached the limit of %d bytes.]\n"
+GAP_NOTE = b"\n[%d bytes of log are missing here: the runner was cut off from the server.]\n"
+
+
+def append(session: Session, job: Job, offset: int, data: bytes, *, limit: int) -> int:
+    """Store what is new of a piece of the current attempt's log.
+
+    A piece from beyond the end is not stored. Bytes past `limit` are taken note of, but dropped.
+
+    Args:
+        session: The job's row is locked in it.
+        job: Whose log; its `log_length` moves on.
+        offset: Where the piece begins, in bytes of this attempt's whole log.
+        data: The piece.
+        limit: Longest log that is stored, bytes.
+
+    Returns:
+        The length the server now holds (or has dropped): where the next piece has to begin.
+    """
+    end = offset + len(data)
+    if offset > job.log_length or end <= job.log_length:
+        return job.log_length
+    fresh = data[job.log_length - offset :]
+    kept = fresh[: max(0, limit - job.log_length)]
+    if kept:
+        _store(session, job, job.log_length, kept)
+    if job.log_length <= limit < end:
+        _store(session, job, limit, CUT_NOTE % limit)
+    job.log_length = end
+    return end
+
+
+def append_last(session: Session, job: Job, offset: int, data: bytes, *, limit: int) -> None:
+    """Store the last piece: nobody will fill a gap before it any more, so it is noted instead."""
+    missing = offset - job.log_length
+    if missing > 0 and job.log_length < limit:
+        note = GAP_NOTE % missing
+        append(session, job, job.log_length, note, limit=limit)
+        offset = job.log_length
+    append(session, job, offset, data, limit=limit)
+
+
+def read(session: Session, job: Job, *, start: int = 0, size: int = 1 << 20) -> bytes:
+    """A stretch of the latest attempt's log as it is stored, notes included.
+
+    Args:
+        session: Any transaction.
+        job: Whose log.
+        start: First byte, in bytes of the log.
+        size: At most so many bytes.
+    """
+    chunks = session.execute(
+        select(LogChunk.start, LogChunk.data)
+        .where(
+            LogChunk.job_id == job.id,
+            LogChunk.attempt == job.attempt,
+            LogChunk.start.between(start - 2 * LOG_CHUNK_MAX, start + size - 1),  # no piece is longer
+        )
+        .order_by(LogChunk.start)
+    )
+    found = [chunk[max(0, start - first) :] for first, chunk in chunks if first + len(chunk) > start]
+    return b"".join(found)[:size]
+
+
+def _store(session: Session, job: Job, start: int, data: bytes) -> None:
+    session.add(LogChunk(job_id=job.id, attempt=job.attempt, start=start, data=data))
+    session.flush()
