@@ -1,0 +1,116 @@
+"""The walls around a job's container, as Docker options. Pure: no engine is named or reached here.
+
+What each wall is for:
+
+| wall | against |
+|---|---|
+| no network | reaching the host, the metadata service, other machines |
+| read-only root, `/tmp` and `/dev/shm` in memory | changing the image, filling the disk |
+| no capabilities, no new privileges, default seccomp, a plain user | the kernel's rarely used doors |
+| pids | fork bombs |
+| memory, and no swap beyond it | memory hogs; files in `/tmp` and `/artifacts` count too |
+| a processor set that leaves the controller's core alone | starving the control loop |
+| open files, file size, no core dumps | exhausting the kernel's tables, sparse-file bombs |
+| no log kept by the engine | filling the disk with output: the runner reads the stream and cuts it |
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+JOB_UID = 10001
+"""The user inside the container: no name, no group, no home on the host."""
+SOURCE_DIR = "/repo"
+SESSION_DIR = "/run/raas"
+ARTIFACTS_DIR = "/artifacts"
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one container may use.
+
+    Attributes:
+        memory_bytes: Main memory, with everything in `/tmp`, `/dev/shm` and `/artifacts`.
+        pids: Processes and threads.
+        tmp_bytes: Size of `/tmp`.
+        artifact_bytes: Size of `/artifacts`, and of the longest single file anywhere.
+        artifact_inodes: Files and folders in `/artifacts`.
+        cpuset: Processors as in `1-3`, or empty for all.
+        cpus: Processor time as a number of processors, or 0 for all of `cpuset`.
+    """
+
+    memory_bytes: int = 1024 * MIB
+    pids: int = 256
+    tmp_bytes: int = 256 * MIB
+    artifact_bytes: int = 64 * MIB
+    artifact_inodes: int = 4096
+    cpuset: str = ""
+    cpus: float = 0.0
+
+
+def spare_cpuset(available: set[int] | None = None) -> str:
+    """Every processor but the first, which stays the controller's; empty on a machine with only one."""
+    cpus = sorted(os.sched_getaffinity(0) if available is None else available)
+    return ",".join(str(cpu) for cpu in cpus[1:])
+
+
+def options(limits: Limits) -> dict[str, Any]:
+    """Arguments of the Docker SDK's `containers.create` that every container of ours gets."""
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "user": f"{JOB_UID}:{JOB_UID}",
+        "init": True,
+        "ipc_mode": "private",
+        "shm_size": 64 * MIB,
+        "tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},nr_inodes=16384,mode=1777"},  # noqa: S108  # the container's own
+        "pids_limit": limits.pids,
+        "mem_limit": limits.memory_bytes,
+        "memswap_limit": limits.memory_bytes,
+        "mem_swappiness": 0,
+        "oom_score_adj": 500,
+        "cpuset_cpus": limits.cpuset or None,
+        "nano_cpus": int(limits.cpus * 1e9) or None,
+        "hostname": "raas",
+        "restart_policy": {"Name": "no"},
+    }
+
+
+def ulimits(limits: Limits) -> dict[str, int]:
+    """Resource limits by name, soft and hard alike."""
+    return {"nofile": 1024, "core": 0, "fsize": limits.artifact_bytes, "memlock": 64 * 1024}
+
+
+def environment(socket: str | None) -> dict[str, str]:
+    """Environment of the program: unbuffered output, every cache in memory, where the robot is."""
+    variables = {
+        "HOME": "/tmp",  # noqa: S108  # the container's own
+        "USER": "raas",
+        "LOGNAME": "raas",
+        "MPLCONFIGDIR": "/tmp/matplotlib",  # noqa: S108
+        "MPLBACKEND": "Agg",
+        "XDG_CACHE_HOME": "/tmp/cache",  # noqa: S108
+        "XDG_RUNTIME_DIR": "/tmp",  # noqa: S108
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONFAULTHANDLER": "1",
+        "LANG": "C.UTF-8",
+        "RAAS_ARTIFACTS_DIR": ARTIFACTS_DIR,
+        # docker-init passes a stop on to every process, not to the shell alone
+        "TINI_KILL_PROCESS_GROUP": "1",
+    }
+    if socket is not None:
+        variables["RAAS_STEP_SOCKET"] = f"{SESSION_DIR}/{socket}"
+    return variables
+
+
+def volume_options(limits: Limits) -> dict[str, str]:
+    """Driver options of the artifacts volume: memory, bounded in bytes and in inodes."""
+    owner = f"uid={JOB_UID},gid={JOB_UID},mode=0700"
+    size = f"size={limits.artifact_bytes},nr_inodes={limits.artifact_inodes}"
+    return {"type": "tmpfs", "device": "tmpfs", "o": f"{size},{owner},nosuid,nodev,noexec"}

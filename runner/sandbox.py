@@ -1,0 +1,367 @@
+"""Docker: the only module that names it. Images, and containers behind the walls of `hardening`.
+
+Every container and volume of ours carries the label `raas.owner`, the identity of one runner's data folder: a
+restarted runner finds and removes exactly its own leftovers, never another's.
+
+A job's artifacts live in a volume in memory. Docker unmounts (and so empties) such a volume when its last
+container stops, therefore a *keeper*, a container that only sleeps, holds it from before the job starts until
+the content is copied out: by then every process of the job is dead and nothing moves any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
+from docker.types import LogConfig, Mount, Ulimit
+
+from runner import hardening
+from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, Limits
+
+OWNER_LABEL = "raas.owner"
+JOB_LABEL = "raas.job"
+KEEPER_LIMITS = Limits(memory_bytes=32 * hardening.MIB, pids=4, tmp_bytes=hardening.MIB)
+
+
+class SandboxError(Exception):
+    """Docker is missing or failed; the message says what to do.
+
+    Attributes:
+        code: `missing`, `permission`, `stopped`, `image` or `engine`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One container to run.
+
+    Attributes:
+        image: Tag or digest.
+        command: The program and its arguments.
+        owner: The runner's identity, for the label.
+        job: `ID-ATTEMPT`, for the label and the name.
+        limits: What it may use.
+        source: Folder mounted read-only as the working directory.
+        session_dir: Folder with the step socket, or None where no robot is involved.
+        socket: The socket's name in it.
+        volume: The artifacts volume, or None.
+    """
+
+    image: str
+    command: list[str]
+    owner: str
+    job: str
+    limits: Limits
+    source: Path
+    session_dir: Path | None = None
+    socket: str | None = None
+    volume: str | None = None
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended: its status, and whether the kernel killed something in it for its memory."""
+
+    code: int
+    out_of_memory: bool
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A glance at a running container."""
+
+    pids: int
+    memory_bytes: int
+
+
+class Engine:
+    """One Docker engine.
+
+    Raises:
+        SandboxError: None answers, or not to this user.
+    """
+
+    def __init__(self, timeout_s: int = 120) -> None:
+        try:
+            self._client = docker.from_env(timeout=timeout_s)
+        except DockerException as error:
+            raise _explained(error) from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def info(self) -> dict[str, Any]:
+        """What the engine says of itself and its host."""
+        with _engine_errors():
+            return dict(self._client.info())
+
+    # images
+
+    def image_id(self, tag: str) -> str | None:
+        """The digest of the image called `tag`, or None where there is none."""
+        try:
+            with _engine_errors():
+                return str(self._client.images.get(tag).id)
+        except SandboxError as error:
+            if isinstance(error.__cause__, ImageNotFound):
+                return None
+            raise
+
+    def images(self, repository: str) -> dict[str, int]:
+        """Tags of `repository` and their sizes in bytes."""
+        with _engine_errors():
+            found = self._client.images.list(name=repository)
+        return {tag: int(image.attrs["Size"]) for image in found for tag in image.tags}
+
+    def pull(self, tag: str) -> bool:
+        """Try to fetch a public image; False where no registry answers or it is unknown there."""
+        try:
+            self._client.images.pull(tag)
+        except (DockerException, requests.RequestException):
+            return False
+        return True
+
+    def import_rootfs(self, archive: Path, repository: str, tag: str) -> None:
+        """Make an image of a root file system in a tar file."""
+        with _engine_errors():
+            self._client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
+
+    def build(self, context: Path, tag: str, args: dict[str, str], say: Callable[[str], None]) -> None:
+        """Build `context/Dockerfile` without network; `say` gets the engine's lines."""
+        with _engine_errors():
+            lines = self._client.api.build(
+                path=str(context),
+                tag=tag,
+                buildargs=args,
+                network_mode="none",
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            for line in lines:
+                if "error" in line:
+                    raise SandboxError("image", f"the image could not be built: {line['error'].strip()}")
+                if text := str(line.get("stream", "")).strip():
+                    say(text)
+
+    def remove_image(self, tag: str) -> bool:
+        """Remove an image; False where a container still uses it."""
+        try:
+            with _engine_errors():
+                self._client.images.remove(tag)
+        except SandboxError:
+            return False
+        return True
+
+    # volumes and containers
+
+    def create_volume(self, spec_owner: str, job: str, limits: Limits, image: str) -> ArtifactsVolume:
+        """An empty artifacts volume, held by its keeper."""
+        name = f"raas-{spec_owner}-{job}"
+        labels = {OWNER_LABEL: spec_owner, JOB_LABEL: job}
+        with _engine_errors():
+            self._client.volumes.create(
+                name, driver="local", driver_opts=hardening.volume_options(limits), labels=labels
+            )
+            keeper = self._client.containers.create(
+                image,
+                ["sleep", "infinity"],
+                name=f"{name}-keeper",
+                labels=labels,
+                mounts=[Mount(ARTIFACTS_DIR, name, type="volume", no_copy=True)],
+                **_options(KEEPER_LIMITS),
+            )
+            keeper.start()
+        return ArtifactsVolume(name, keeper, self._client)
+
+    def create(self, spec: ContainerSpec) -> Job:
+        """A container, ready to be started."""
+        mounts = [Mount(SOURCE_DIR, str(spec.source), type="bind", read_only=True)]
+        if spec.session_dir is not None:
+            mounts.append(Mount(SESSION_DIR, str(spec.session_dir), type="bind", read_only=True))
+        if spec.volume is not None:
+            mounts.append(Mount(ARTIFACTS_DIR, spec.volume, type="volume", no_copy=True))
+        with _engine_errors():
+            container = self._client.containers.create(
+                spec.image,
+                spec.command,
+                name=f"raas-{spec.owner}-{spec.job}-job-{time.monotonic_ns():x}",
+                labels={OWNER_LABEL: spec.owner, JOB_LABEL: spec.job},
+                working_dir=SOURCE_DIR,
+                environment={**hardening.environment(spec.socket), **spec.extra_env},
+                mounts=mounts,
+                **_options(spec.limits),
+            )
+        return Job(container, self._client)
+
+    def sweep(self, owner: str) -> list[str]:
+        """Remove every container and volume of `owner`; their names."""
+        label: dict[str, Any] = {"label": f"{OWNER_LABEL}={owner}"}
+        removed = []
+        with _engine_errors():
+            for container in self._client.containers.list(all=True, filters=label):
+                removed.append(str(container.name))
+                _remove(container)
+            for volume in self._client.volumes.list(filters=label):
+                removed.append(str(volume.name))
+                with contextlib.suppress(NotFound):
+                    volume.remove(force=True)
+        return removed
+
+    def last_exit(self, owner: str, job: str) -> Exit | None:
+        """How the container of `job` ended, where it is still there and has ended by itself."""
+        labels = [f"{OWNER_LABEL}={owner}", f"{JOB_LABEL}={job}"]
+        with _engine_errors():
+            found = self._client.containers.list(all=True, filters={"label": labels, "status": "exited"})
+            return next((_exit(c) for c in found if not str(c.name).endswith("-keeper")), None)
+
+
+@dataclass(frozen=True)
+class ArtifactsVolume:
+    """A job's `/artifacts`, alive as long as its keeper."""
+
+    name: str
+    _keeper: Container
+    _client: docker.DockerClient
+
+    def read_tar(self) -> Iterator[bytes]:
+        """The content as a tar stream. Untrusted: names, kinds and sizes are the job's own doing."""
+        with _engine_errors():
+            stream, _ = self._keeper.get_archive(ARTIFACTS_DIR)
+            yield from stream
+
+    def remove(self) -> None:
+        """Drop the content."""
+        with _engine_errors():
+            _remove(self._keeper)
+            with contextlib.suppress(NotFound):
+                self._client.volumes.get(self.name).remove(force=True)
+
+
+class Job:
+    """One container from creation to removal."""
+
+    def __init__(self, container: Container, client: docker.DockerClient) -> None:
+        self._container = container
+        self._client = client
+
+    def output(self) -> Iterator[bytes]:
+        """Attach to the output (both streams as written). Call before `start`; ends with the container."""
+        with _engine_errors():
+            stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=False)
+        return _tolerant(stream)
+
+    def start(self) -> None:
+        """Let it run."""
+        with _engine_errors():
+            self._container.start()
+
+    def wait(self) -> Exit:
+        """Until it has ended, however long that takes."""
+        with _engine_errors():
+            while True:
+                try:
+                    self._container.wait(timeout=60)
+                    break
+                except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError) as error:
+                    if "timed out" not in str(error):
+                        raise
+            self._container.reload()
+            return _exit(self._container)
+
+    def usage(self) -> Usage | None:
+        """Processes and memory at this moment, or None where it has ended."""
+        try:
+            stats = self._client.api.stats(str(self._container.id), stream=False, one_shot=True)
+        except (DockerException, requests.RequestException):
+            return None
+        pids, memory = stats.get("pids_stats", {}), stats.get("memory_stats", {})
+        return Usage(int(pids.get("current", 0)), int(memory.get("usage", 0)))
+
+    def stop(self, grace_s: int) -> None:
+        """Ask it to end, and end it after `grace_s`."""
+        with _engine_errors(), contextlib.suppress(NotFound):
+            self._container.stop(timeout=grace_s)
+
+    def kill(self) -> None:
+        """End it now."""
+        with contextlib.suppress(SandboxError), _engine_errors():
+            self._container.kill()
+
+    def remove(self) -> None:
+        """End it if need be, and leave nothing of it."""
+        with _engine_errors():
+            _remove(self._container)
+
+
+def _options(limits: Limits) -> dict[str, Any]:
+    options = hardening.options(limits)
+    bounds = hardening.ulimits(limits)
+    return {
+        **options,
+        "log_config": LogConfig(type="none"),
+        "ulimits": [Ulimit(name=name, soft=bound, hard=bound) for name, bound in bounds.items()],
+    }
+
+
+def _exit(container: Container) -> Exit:
+    state = container.attrs["State"]
+    return Exit(int(state["ExitCode"]), bool(state["OOMKilled"]))
+
+
+def _remove(container: Container) -> None:
+    """Removing twice, or while Docker is removing already, is no error."""
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != requests.codes.conflict:
+            raise
+
+
+def _tolerant(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """The stream; an engine that goes away ends it, and `wait` tells why."""
+    with contextlib.suppress(OSError, requests.RequestException):
+        yield from stream
+
+
+@contextlib.contextmanager
+def _engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise _explained(error) from error
+
+
+def _explained(error: Exception) -> SandboxError:
+    text = str(error)
+    if "Permission denied" in text or "PermissionError" in text:
+        return SandboxError(
+            "permission",
+            "this user may not use Docker: run `sudo usermod -aG docker $USER`, then log in again",
+        )
+    if isinstance(error, ImageNotFound):
+        return SandboxError("image", "the container image is missing: run `raas-runner image build`")
+    if isinstance(error, APIError):
+        return SandboxError("engine", f"Docker refused: {error.explanation or error}")
+    if "FileNotFoundError" in text or "No such file" in text:
+        return SandboxError(
+            "missing",
+            "Docker is not installed or not running: install it (Debian: `sudo apt install docker.io`)",
+        )
+    return SandboxError("stopped", "Docker does not answer: start it (`sudo systemctl start docker`)")
