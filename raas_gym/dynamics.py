@@ -1,4 +1,4 @@
-"""The one physics of the pendulum, in SI units, for one pendulum or for thousands.
+"""The one physics of the pendulum, in SI units. `raas_gym.batch` is the same for thousands at once.
 
 Angles: θ = 0 upright, θ = π hanging, counter-clockwise positive. The equation is divided by the
 moment of inertia, because angles and torque commands alone never reveal mass and length apart:
@@ -13,20 +13,18 @@ Two parameter sets:
 `PendulumParams` names its source; "assumed" marks a typical value no robot has confirmed yet, which
 calibration replaces. `RAW_MOTOR` is `MEASURED` with the driver's compensation switched off.
 
-One implementation serves both uses: `Coefficients` holds everything a step needs, as floats
-(`make_step`, plain Python, no NumPy) or as arrays (`make_batch_step`). The two step functions stand
-side by side so that a reader can compare them line by line, and a property test compares them too.
+`make_step` is plain Python without NumPy, which is the fastest for one pendulum. `raas_gym.batch` does
+the same operations in the same order over arrays, and a property test compares the two bit by bit.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 TURN = 2.0 * math.pi
 MAX_TORQUE = 2.0
@@ -34,7 +32,6 @@ MAX_TORQUE = 2.0
 MAX_SPEED = 20.0
 """Largest |θ̇| an observation reports, rad/s (the system of 2020)."""
 
-Array = NDArray[np.floating[Any]]
 Integrator = Literal["euler", "verlet"]
 
 
@@ -93,7 +90,9 @@ class PendulumParams:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"unknown pendulum parameter {unknown[0]!r}; known are {', '.join(sorted(known))}")
+            raise ValueError(
+                f"unknown pendulum parameter {unknown[0]!r}; known are {', '.join(sorted(known))}"
+            )
         return cls(**{name: math.inf if value == "inf" else value for name, value in values.items()})
 
 
@@ -171,7 +170,7 @@ def randomized(
 
 
 class Coefficients(NamedTuple):
-    """What one integration step multiplies with: floats for one pendulum, arrays (n,) for many.
+    """What one integration step multiplies with.
 
     `early` and `late` split the period's sub-steps at the moment the velocity window opens; each
     entry is the share (0..1) of the new torque in that sub-step, the rest being the old torque's.
@@ -179,24 +178,25 @@ class Coefficients(NamedTuple):
 
     h: float
     half: float
-    gravity_kick: Any
-    torque_kick: Any
-    torque_drag: Any
-    damping: Any
-    slide: Any
-    stick: Any
-    dead_zone: Any
-    rescale: Any
-    early: tuple[Any, ...]
-    late: tuple[Any, ...]
+    gravity_kick: float
+    torque_kick: float
+    torque_drag: float
+    damping: float
+    slide: float
+    stick: float
+    dead_zone: float
+    rescale: float
+    early: tuple[float, ...]
+    late: tuple[float, ...]
 
 
 def coefficients(params: PendulumParams) -> Coefficients:
-    """The coefficients of one pendulum, as floats."""
+    """The coefficients of one pendulum."""
     h = params.dt / params.substeps
     fraction = math.fmod(params.delay, params.dt)
     shares = tuple(
-        1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) if fraction else 1.0 for step in range(params.substeps)
+        1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) if fraction else 1.0
+        for step in range(params.substeps)
     )
     opens = params.substeps - round(params.velocity_window / h)
     return Coefficients(
@@ -214,22 +214,6 @@ def coefficients(params: PendulumParams) -> Coefficients:
         early=shares[:opens],
         late=shares[opens:],
     )
-
-
-def batch_coefficients(params: Sequence[PendulumParams], dtype: Any = np.float64) -> Coefficients:
-    """The coefficients of many pendulums, each an array (n,); dt, substeps and window must agree."""
-    rows = [coefficients(one) for one in params]
-    first = rows[0]
-    if any(row.h != first.h or len(row.early) != len(first.early) for row in rows):
-        raise ValueError("pendulums in one batch must share dt, substeps and velocity_window")
-    stacked: dict[str, Any] = {"h": first.h, "half": first.half}
-    for name in Coefficients._fields[2:-2]:
-        stacked[name] = np.array([getattr(row, name) for row in rows], dtype=dtype)
-    for name in ("early", "late"):
-        stacked[name] = tuple(
-            np.array(shares, dtype=dtype) for shares in zip(*(getattr(row, name) for row in rows), strict=True)
-        )
-    return Coefficients(**stacked)
 
 
 Step = Callable[[float, float, float, float], tuple[float, float, float]]
@@ -277,7 +261,7 @@ def _verlet_step(c: Coefficients) -> Step:
             for share in part:
                 # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
                 held = slide if v else stick
-                v = v * (keep + share * keep_change) + kick + share * kick_change + gravity_kick * sin(middle)
+                v = v * (keep + share * keep_change) + (kick + share * kick_change) + gravity_kick * sin(middle)
                 if v > held:
                     v -= slide
                 elif v < -held:
@@ -286,56 +270,6 @@ def _verlet_step(c: Coefficients) -> Step:
                     v = 0.0
                 middle += h * v
         return middle - half * v, v, opened
-
-    return step
-
-
-BatchStep = Callable[[Array, Array, Array, Array], tuple[Array, Array, Array]]
-"""`Step` over arrays (n,): new arrays come back, the arguments stay as they were."""
-
-
-def make_batch_step(params: PendulumParams | Sequence[PendulumParams], dtype: Any = np.float64) -> BatchStep:
-    """One period of many pendulums: one parameter set for all, or one for each."""
-    if isinstance(params, PendulumParams):
-        return _euler_batch([params], dtype) if params.integrator == "euler" else _verlet_batch(coefficients(params))
-    kinds = {one.integrator for one in params}
-    if len(kinds) != 1:
-        raise ValueError("pendulums in one batch must share the integrator")
-    return _euler_batch(params, dtype) if kinds == {"euler"} else _verlet_batch(batch_coefficients(params, dtype))
-
-
-def _euler_batch(params: Sequence[PendulumParams], dtype: Any) -> BatchStep:
-    gravity, gain, viscous, limit = (
-        np.array([getattr(p, name) for p in params], dtype=dtype)
-        for name in ("gravity", "torque_gain", "viscous", "speed_limit")
-    )
-    dt = params[0].dt
-
-    def step(theta: Array, theta_dot: Array, _old: Array, new: Array) -> tuple[Array, Array, Array]:
-        theta_dot = theta_dot + (gravity * np.sin(theta) + gain * new - viscous * theta_dot) * dt
-        theta_dot = np.clip(theta_dot, -limit, limit)
-        return theta + theta_dot * dt, theta_dot, theta
-
-    return step
-
-
-def _verlet_batch(c: Coefficients) -> BatchStep:
-    def effective(torque: Array) -> Array:
-        return np.copysign(np.maximum(np.abs(torque) - c.dead_zone, 0.0) * c.rescale, torque)
-
-    def step(theta: Array, theta_dot: Array, old: Array, new: Array) -> tuple[Array, Array, Array]:
-        old, new = effective(old), effective(new)
-        kick, keep = c.torque_kick * old, c.damping - c.torque_drag * np.abs(old)
-        kick_change, keep_change = c.torque_kick * (new - old), c.torque_drag * (np.abs(old) - np.abs(new))
-        middle, v, opened = theta + c.half * theta_dot, theta_dot, theta
-        for part in (c.early, c.late):
-            opened = middle - c.half * v
-            for share in part:
-                held = np.where(v == 0.0, c.stick, c.slide)
-                v = v * (keep + share * keep_change) + kick + share * kick_change + c.gravity_kick * np.sin(middle)
-                v = np.where(np.abs(v) > held, v - np.copysign(c.slide, v), 0.0)
-                middle = middle + c.h * v
-        return middle - c.half * v, v, opened
 
     return step
 
@@ -349,26 +283,11 @@ def measured(params: PendulumParams, theta: float, theta_dot: float, opened: flo
     if count:
         now = round((theta - math.pi) / count)
         if window:
-            theta_dot = (now - round((opened - math.pi) / count)) * count / window
+            theta_dot = (now - round((opened - math.pi) / count)) * (count / window)
         theta = math.pi + now * count
     elif window:
         theta_dot = (theta - opened) / window
     return theta, min(MAX_SPEED, max(-MAX_SPEED, theta_dot))
-
-
-def measured_batch(
-    params: PendulumParams, theta: Array, theta_dot: Array, opened: Array
-) -> tuple[Array, Array]:
-    """`measured` over arrays (n,)."""
-    count, window = params.encoder_count, params.velocity_window
-    if count:
-        now = np.rint((theta - math.pi) / count)
-        if window:
-            theta_dot = (now - np.rint((opened - math.pi) / count)) * (count / window)
-        theta = math.pi + now * count
-    elif window:
-        theta_dot = (theta - opened) / window
-    return theta, np.clip(theta_dot, -MAX_SPEED, MAX_SPEED)
 
 
 def wrapped(theta: float) -> float:

@@ -72,9 +72,8 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         if self._closed:
             raise ClosedEnvironmentError("this environment was closed; make a new one with gymnasium.make")
         super().reset(seed=seed)
-        # Gymnasium seeds an environment once; later resets go on with the same stream.
-        plant_seed = int(self.np_random.integers(2**63))
-        self._theta, self._theta_dot = self.plant.reset(plant_seed, {} if options is None else options)
+        # Without a seed the plant goes on with its own stream, as Gymnasium's convention is.
+        self._theta, self._theta_dot = self.plant.reset(seed, {} if options is None else options)
         self._applied, self._tick, self._ready = 0.0, 0, True
         return self._observation(), self._info()
 
@@ -145,7 +144,9 @@ def torque_of(action: Any) -> float:
         (torque,) = action.tolist() if isinstance(action, np.ndarray) else action
         torque = float(torque)
     except (TypeError, ValueError) as error:
-        raise InvalidAction(f"the action must be one number in an array of shape (1,), not {action!r}") from error
+        raise InvalidAction(
+            f"the action must be one number in an array of shape (1,), not {action!r}"
+        ) from error
     if not math.isfinite(torque):
         raise InvalidAction(f"the action is {torque}; give a finite torque between -2 and 2")
     return torque

@@ -92,8 +92,8 @@ class SimPlant:
         start: str = "hanging",
     ) -> None:
         self._nominal = resolve_params(params)
-        self._randomize = _spread(randomize)
-        self._start = _checked_start(start)
+        self._randomize = spread_of(randomize)
+        self._start = checked_start(start)
         self._rng = np.random.default_rng()
         self._use(self._nominal)
         self._place(math.pi, 0.0)
@@ -123,11 +123,13 @@ class SimPlant:
         options = {} if options is None else options
         unknown = sorted(set(options) - START_OPTIONS)
         if unknown:
-            raise ValueError(f"unknown reset option {unknown[0]!r}; known are {', '.join(sorted(START_OPTIONS))}")
+            raise ValueError(
+                f"unknown reset option {unknown[0]!r}; known are {', '.join(sorted(START_OPTIONS))}"
+            )
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         nominal = resolve_params(options["params"]) if "params" in options else self._nominal
-        spread = _spread(options["randomize"]) if "randomize" in options else self._randomize
+        spread = spread_of(options["randomize"]) if "randomize" in options else self._randomize
         self._use(randomized(nominal, spread, self._rng) if spread else nominal)
         self._place(*self._draw_start(options))
         return self.measure()
@@ -172,10 +174,10 @@ class SimPlant:
 
     def _draw_start(self, options: Mapping[str, Any]) -> tuple[float, float]:
         if "theta" in options or "theta_dot" in options:
-            return _number(options, "theta", math.pi), _number(options, "theta_dot", 0.0)
-        start = _checked_start(options.get("start", self._start))
+            return finite_option(options, "theta", math.pi), finite_option(options, "theta_dot", 0.0)
+        start = checked_start(options.get("start", self._start))
         if start == "random" or "x_init" in options or "y_init" in options:
-            x, y = abs(_number(options, "x_init", math.pi)), abs(_number(options, "y_init", 1.0))
+            x, y = abs(finite_option(options, "x_init", math.pi)), abs(finite_option(options, "y_init", 1.0))
             return self._rng.uniform(-x, x), self._rng.uniform(-y, y)
         # Dry friction holds the pendulum anywhere within this angle of the bottom.
         rest = self._params.coulomb / self._params.gravity
@@ -195,19 +197,22 @@ def resolve_params(params: Any) -> PendulumParams:
     raise ValueError(f"params must be a name, a mapping or PendulumParams, not {type(params).__name__}")
 
 
-def _spread(randomize: Mapping[str, float] | bool | None) -> Mapping[str, float]:
+def spread_of(randomize: Mapping[str, float] | bool | None) -> Mapping[str, float]:
+    """The relative half-widths a `randomize` argument means."""
     if isinstance(randomize, Mapping):
         return randomize
     return DEFAULT_SPREAD if randomize else {}
 
 
-def _checked_start(start: Any) -> str:
+def checked_start(start: Any) -> str:
+    """Return `start` if it is "hanging" or "random"; anything else raises ValueError."""
     if start not in ("hanging", "random"):
         raise ValueError(f"start is {start!r}; choose 'hanging' or 'random'")
     return str(start)
 
 
-def _number(options: Mapping[str, Any], name: str, default: float) -> float:
+def finite_option(options: Mapping[str, Any], name: str, default: float) -> float:
+    """A finite number from reset options; raises ValueError otherwise."""
     value = float(options.get(name, default))
     if not math.isfinite(value):
         raise ValueError(f"reset option {name} is {value}; give a finite number")
