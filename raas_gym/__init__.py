@@ -1,7 +1,7 @@
 """Reality as a Service: Gym environments that run in simulation here and on a real robot there.
 
-    import gymnasium, raas_gym
-    env = gymnasium.make("RaasPendulum-v1")
+import gymnasium, raas_gym
+env = gymnasium.make("RaasPendulum-v1")
 """
 
 from raas_gym.dynamics import IDEAL, MEASURED, RAW_MOTOR, PendulumParams

@@ -158,7 +158,9 @@ def _size(space: spaces.Space[Any]) -> int:
         return 1
     if isinstance(space, spaces.Box):
         return math.prod(space.shape)
-    raise ValueError(f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper")
+    raise ValueError(
+        f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper"
+    )
 
 
 def _names(stem: str, size: int) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ Two parameter sets:
 `PendulumParams` names its source; "assumed" marks a typical value no robot has confirmed yet, which
 calibration replaces. `RAW_MOTOR` is `MEASURED` with the driver's compensation switched off.
 
-`make_step` is plain Python without NumPy, which is the fastest for one pendulum. `raas_gym.batch` does
-the same operations in the same order over arrays, and a property test compares the two bit by bit.
+One period is three functions of plain floats, made once for a parameter set: `make_drive` (action to
+torque), `make_step` (motion) and `make_sensor` (what is measured). `raas_gym.batch` does the same
+operations in the same order over arrays, and a property test compares the two bit by bit.
 """
 
 from __future__ import annotations
@@ -177,51 +178,59 @@ class Coefficients(NamedTuple):
     """
 
     h: float
-    half: float
     gravity_kick: float
     torque_kick: float
     torque_drag: float
     damping: float
     slide: float
     stick: float
-    dead_zone: float
-    rescale: float
     early: tuple[float, ...]
     late: tuple[float, ...]
 
 
 def coefficients(params: PendulumParams) -> Coefficients:
-    """The coefficients of one pendulum."""
+    """The coefficients of one pendulum. Whole periods of delay are the plant's to keep."""
     h = params.dt / params.substeps
     fraction = math.fmod(params.delay, params.dt)
-    shares = tuple(
-        1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) if fraction else 1.0
-        for step in range(params.substeps)
-    )
+    shares = tuple(1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) for step in range(params.substeps))
     opens = params.substeps - round(params.velocity_window / h)
     return Coefficients(
         h=h,
-        half=0.5 * h,
         gravity_kick=h * params.gravity,
         torque_kick=h * params.torque_gain,
         torque_drag=h * params.torque_gain / params.no_load_speed,
         damping=1.0 - h * params.viscous,
         slide=h * params.coulomb,
         stick=h * params.breakaway,
-        dead_zone=params.dead_zone,
-        # Full action is full torque whatever the dead zone: the drive's upper end does not move.
-        rescale=MAX_TORQUE / (MAX_TORQUE - params.dead_zone),
         early=shares[:opens],
         late=shares[opens:],
     )
 
 
+Drive = Callable[[float], float]
+"""Action within ±2 -> the torque that gets past the dead zone."""
 Step = Callable[[float, float, float, float], tuple[float, float, float]]
-"""(θ, θ̇, old torque, new torque) -> (θ, θ̇, θ when the velocity window opened), one period later."""
+"""(θ, θ̇, old drive, new drive) -> (θ, θ̇, θ when the velocity window opened), one period later."""
+Sensor = Callable[[float, float, float], tuple[float, float]]
+"""(θ, θ̇, θ when the velocity window opened) -> what the encoder says: θ (unwrapped), θ̇ within ±20."""
+
+
+def make_drive(params: PendulumParams) -> Drive:
+    """Full action is full torque whatever the dead zone: the drive's upper end does not move."""
+    dead_zone, rescale = params.dead_zone, MAX_TORQUE / (MAX_TORQUE - params.dead_zone)
+    if not dead_zone:
+        return float
+
+    def drive(torque: float) -> float:
+        if torque > dead_zone:
+            return (torque - dead_zone) * rescale
+        return (torque + dead_zone) * rescale if torque < -dead_zone else 0.0
+
+    return drive
 
 
 def make_step(params: PendulumParams) -> Step:
-    """One period of one pendulum, in plain floats. Torques are actions within ±2."""
+    """One period of one pendulum, without NumPy, which would cost ten times the arithmetic."""
     return _euler_step(params) if params.integrator == "euler" else _verlet_step(coefficients(params))
 
 
@@ -241,18 +250,10 @@ def _euler_step(p: PendulumParams) -> Step:
 
 
 def _verlet_step(c: Coefficients) -> Step:
-    h, half, gravity_kick, torque_kick, torque_drag, damping = c[:6]
-    slide, stick, dead_zone, rescale = c.slide, c.stick, c.dead_zone, c.rescale
-    parts = (c.early, c.late)
-    sin = math.sin
-
-    def effective(torque: float) -> float:
-        if torque > dead_zone:
-            return float((torque - dead_zone) * rescale)
-        return float((torque + dead_zone) * rescale) if torque < -dead_zone else 0.0
+    h, gravity_kick, torque_kick, torque_drag, damping, slide, stick, early, late = c
+    half, parts, sin = 0.5 * h, (early, late), math.sin
 
     def step(theta: float, theta_dot: float, old: float, new: float) -> tuple[float, float, float]:
-        old, new = effective(old), effective(new)
         kick, keep = torque_kick * old, damping - torque_drag * abs(old)
         kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
         middle, v, opened = theta + half * theta_dot, theta_dot, theta
@@ -261,7 +262,8 @@ def _verlet_step(c: Coefficients) -> Step:
             for share in part:
                 # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
                 held = slide if v else stick
-                v = v * (keep + share * keep_change) + (kick + share * kick_change) + gravity_kick * sin(middle)
+                torque = kick + share * kick_change
+                v = v * (keep + share * keep_change) + torque + gravity_kick * sin(middle)
                 if v > held:
                     v -= slide
                 elif v < -held:
@@ -274,20 +276,29 @@ def _verlet_step(c: Coefficients) -> Step:
     return step
 
 
-def measured(params: PendulumParams, theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
-    """What the encoder says: (θ in rad, unwrapped; θ̇ in rad/s within ±20).
+def make_sensor(params: PendulumParams) -> Sensor:
+    """The encoder, which counts from hanging, and the velocity made of its readings."""
+    count, window, hanging = params.encoder_count, params.velocity_window, math.pi
+    speed_count = count / window if window else 0.0
 
-    The encoder counts from hanging. `opened` is θ when the velocity window opened.
-    """
-    count, window = params.encoder_count, params.velocity_window
-    if count:
-        now = round((theta - math.pi) / count)
+    def exact(theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
         if window:
-            theta_dot = (now - round((opened - math.pi) / count)) * (count / window)
-        theta = math.pi + now * count
-    elif window:
-        theta_dot = (theta - opened) / window
-    return theta, min(MAX_SPEED, max(-MAX_SPEED, theta_dot))
+            theta_dot = (theta - opened) / window
+        return theta, _limited_speed(theta_dot)
+
+    def counted(theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
+        now = round((theta - hanging) / count)
+        if window:
+            theta_dot = (now - round((opened - hanging) / count)) * speed_count
+        return hanging + now * count, _limited_speed(theta_dot)
+
+    return counted if count else exact
+
+
+def _limited_speed(theta_dot: float) -> float:
+    if theta_dot > MAX_SPEED:
+        return MAX_SPEED
+    return theta_dot if theta_dot > -MAX_SPEED else -MAX_SPEED
 
 
 def wrapped(theta: float) -> float:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
-from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, TURN, PendulumParams
+from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, TURN, PendulumParams, wrapped
 from raas_gym.plants import Plant, SimPlant
 
 Observation = NDArray[np.float32]
+Answer = tuple[Observation, float, bool, bool, dict[str, Any]]
 HORIZON = 400
 """Steps of one episode and ticks of the scored horizon: 20 s at 20 Hz."""
 
@@ -32,10 +33,10 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     randomize   domain randomisation, see `raas_gym.dynamics.randomized`; True for the usual spread
     start       "hanging" (default) or "random"
     plant       drive this plant instead of a simulation made from the arguments above
-    render_mode None, "rgb_array" or "human"
+    render_mode None, "rgb_array" or "human" (a window; needs pygame)
 
     `reset(options=…)` takes the options of `SimPlant.reset`. `info` carries `t` (s since reset),
-    `applied` (torque after limits), `late`, `missed_ticks` and, in simulation, the true `theta`, `theta_dot`.
+    `applied` (torque after limits), `late`, `missed_ticks` and, in simulation, the true `theta` and `theta_dot`.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012 - Gymnasium's own declaration
@@ -55,6 +56,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             raise ValueError(f"render_mode is {render_mode!r}; choose None, 'rgb_array' or 'human'")
         self.render_mode = render_mode
         self.plant: Plant = SimPlant(params, randomize, start) if plant is None else plant
+        self._simulation = self.plant if isinstance(self.plant, SimPlant) else None
         self.dt = self.plant.params.dt
         self.max_torque, self.max_speed = MAX_TORQUE, MAX_SPEED
         high = np.array([1.0, 1.0, MAX_SPEED], dtype=np.float32)
@@ -64,23 +66,23 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._applied = 0.0
         self._tick = 0
         self._ready = self._closed = False
+        self._window: Any = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode; see `SimPlant.reset` for the options (hardware takes none)."""
+        """Start an episode; see `SimPlant.reset` for the options (a robot may refuse them: ValueError)."""
         if self._closed:
-            raise ClosedEnvironmentError("this environment was closed; make a new one with gymnasium.make")
+            raise self._not_ready()
         super().reset(seed=seed)
-        # Without a seed the plant goes on with its own stream, as Gymnasium's convention is.
         self._theta, self._theta_dot = self.plant.reset(seed, {} if options is None else options)
         self._applied, self._tick, self._ready = 0.0, 0, True
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), self._info()
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One control period. Out-of-range torques are clipped; NaN, infinity or a wrong shape raise InvalidAction."""
+    def step(self, action: NDArray[np.float32]) -> Answer:
+        """One control period. A torque out of range is limited; NaN, infinity or a wrong shape raise InvalidAction."""
         self.begin_step(action)
         self.plant.advance()
         return self.end_step()
@@ -88,17 +90,17 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     def begin_step(self, action: Any) -> float:
         """Apply an action now; `end_step` follows one control period later. Returns the torque after limits.
 
-        A real-time host calls the two halves at their own times; `step` is both with a period between.
+        A real-time host calls the two halves at their own times.
         """
         if not self._ready:
             raise self._not_ready()
         self._applied = self.plant.apply(torque_of(action))
         return self._applied
 
-    def end_step(self) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def end_step(self) -> Answer:
         """Measure, and answer as `step` does."""
-        theta, theta_dot, applied = (self._theta + math.pi) % TURN - math.pi, self._theta_dot, self._applied
-        reward = -(theta * theta + 0.1 * theta_dot * theta_dot + 0.001 * applied * applied)
+        theta, theta_dot, torque = (self._theta + math.pi) % TURN - math.pi, self._theta_dot, self._applied
+        reward = -(theta * theta + 0.1 * theta_dot * theta_dot + 0.001 * torque * torque)
         self._theta, self._theta_dot = self.plant.measure()
         self._tick += 1
         if self.render_mode == "human":
@@ -107,27 +109,49 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def recorded_observation(self) -> tuple[float, float]:
         """The last measurement as a trajectory row has it: θ in [−π, π) rad, θ̇ in rad/s."""
-        return (self._theta + math.pi) % TURN - math.pi, self._theta_dot
+        return wrapped(self._theta), self._theta_dot
 
-    def render(self) -> Any:
-        """A frame (500, 500, 3) of uint8 for "rgb_array"; a window for "human"."""
-        raise NotImplementedError
+    def render(self) -> NDArray[np.uint8] | None:
+        """A frame (500, 500, 3) for "rgb_array"; None for "human", whose window is drawn by every step too."""
+        if self.render_mode is None:
+            gymnasium.logger.warn('make the environment with render_mode="rgb_array" or "human" to render it')
+            return None
+        from raas_gym.render import Window, draw  # noqa: PLC0415 - training renders nothing
+
+        frame = draw(self._theta, self._applied)
+        if self.render_mode == "rgb_array":
+            return frame
+        self._window = self._window or Window(self.metadata["render_fps"])
+        self._window.show(frame)
+        return None
 
     def close(self) -> None:
         """Motor off. The environment cannot be used afterwards."""
-        if not self._closed:
-            self._ready, self._closed = False, True
-            self.plant.close()
+        if self._closed:
+            return
+        self._ready, self._closed = False, True
+        self.plant.close()
+        if self._window is not None:
+            self._window.close()
 
     def _observation(self) -> Observation:
-        theta = self._theta
-        return np.array((math.cos(theta), math.sin(theta), self._theta_dot), dtype=np.float32)
+        # Three assignments take half the time of building the array from a tuple.
+        theta, seen = self._theta, np.empty(3, np.float32)
+        seen[0], seen[1], seen[2] = math.cos(theta), math.sin(theta), self._theta_dot
+        return seen
 
     def _info(self) -> dict[str, Any]:
-        info = {"t": self._tick * self.dt, "applied": self._applied, "late": False, "missed_ticks": 0}
-        if isinstance(self.plant, SimPlant):
-            info["theta"], info["theta_dot"] = self.plant.state
-        return info
+        t, simulation = self._tick * self.dt, self._simulation
+        if simulation is None:
+            return {"t": t, "applied": self._applied, "late": False, "missed_ticks": 0}
+        return {
+            "t": t,
+            "applied": self._applied,
+            "late": False,
+            "missed_ticks": 0,
+            "theta": simulation.theta,
+            "theta_dot": simulation.theta_dot,
+        }
 
     def _not_ready(self) -> Exception:
         if self._closed:

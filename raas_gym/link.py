@@ -119,7 +119,9 @@ class Spec:
                 known[name] = tuple(values.get(name, ()))
             return cls(**known)
         except TypeError as error:
-            raise LinkError("protocol", f"the robot's description is incomplete ({error}); update raas") from error
+            raise LinkError(
+                "protocol", f"the robot's description is incomplete ({error}); update raas"
+            ) from error
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
@@ -159,7 +161,9 @@ class FrameReader:
         try:
             kind = _KINDS[number]
         except KeyError:
-            raise LinkError("protocol", f"message kind {number} does not exist in protocol {PROTOCOL}") from None
+            raise LinkError(
+                "protocol", f"message kind {number} does not exist in protocol {PROTOCOL}"
+            ) from None
         end = _LENGTH.size + length
         if len(buffer) < end:
             return None
@@ -197,7 +201,9 @@ def encode_error(code: str, message: str) -> bytes:
 def decode_error(payload: bytes) -> LinkError:
     """The exception an ERROR payload stands for."""
     value = decode_json(payload)
-    return LinkError(str(value.get("code", "protocol")), str(value.get("message", "the robot reported an error")))
+    return LinkError(
+        str(value.get("code", "protocol")), str(value.get("message", "the robot reported an error"))
+    )
 
 
 class State(NamedTuple):
@@ -270,10 +276,23 @@ def encode_space(space: spaces.Space[Any]) -> dict[str, Any]:
         return {"type": "discrete", "n": int(space.n), "start": int(space.start)}
     if isinstance(space, spaces.Box):
         if math.prod(space.shape) > MAX_ELEMENTS:
-            raise ValueError(f"a space of {math.prod(space.shape)} elements is too large; {MAX_ELEMENTS} is the limit")
-        low, high = ([None if math.isinf(x) else x for x in bound.flatten().tolist()] for bound in (space.low, space.high))
-        return {"type": "box", "shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
-    raise ValueError(f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper")
+            raise ValueError(
+                f"a space of {math.prod(space.shape)} elements is too large; {MAX_ELEMENTS} is the limit"
+            )
+        low, high = (
+            [None if math.isinf(x) else x for x in bound.flatten().tolist()]
+            for bound in (space.low, space.high)
+        )
+        return {
+            "type": "box",
+            "shape": list(space.shape),
+            "dtype": str(space.dtype),
+            "low": low,
+            "high": high,
+        }
+    raise ValueError(
+        f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper"
+    )
 
 
 def decode_space(value: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
@@ -288,7 +307,9 @@ def decode_space(value: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
         )
         return spaces.Box(low, high, shape, dtype.type)
     except (KeyError, TypeError, ValueError) as error:
-        raise LinkError("protocol", f"the robot describes a space this version cannot read ({error})") from error
+        raise LinkError(
+            "protocol", f"the robot describes a space this version cannot read ({error})"
+        ) from error
 
 
 def send(sock: socket.socket, data: bytes) -> None:

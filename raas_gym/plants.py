@@ -18,8 +18,9 @@ from raas_gym.dynamics import (
     MAX_TORQUE,
     PRESETS,
     PendulumParams,
+    make_drive,
+    make_sensor,
     make_step,
-    measured,
     randomized,
 )
 
@@ -77,7 +78,7 @@ START_OPTIONS = frozenset({"start", "theta", "theta_dot", "x_init", "y_init", "r
 
 
 class SimPlant:
-    """A simulated pendulum.
+    """A simulated pendulum; `theta` (rad, unwrapped) and `theta_dot` (rad/s) are its true state.
 
     params: a `PendulumParams` or the name of a preset ("measured", "ideal", "raw_motor").
     randomize: relative half-widths by parameter name, drawn anew at each reset (True: `DEFAULT_SPREAD`).
@@ -108,11 +109,6 @@ class SimPlant:
         """The true parameters, marked as simulated."""
         return {"plant": "simulated", "parameters": self._params.as_dict()}
 
-    @property
-    def state(self) -> tuple[float, float]:
-        """The true θ (rad, unwrapped) and θ̇ (rad/s), before any sensor."""
-        return self._theta, self._theta_dot
-
     def reset(self, seed: int | None = None, options: Mapping[str, Any] | None = None) -> Measurement:
         """Start an episode.
 
@@ -136,25 +132,29 @@ class SimPlant:
 
     def apply(self, torque: float) -> float:
         """Command a torque; it is limited to ±2."""
-        self._torque = min(MAX_TORQUE, max(-MAX_TORQUE, torque))
-        return self._torque
+        if torque > MAX_TORQUE:
+            torque = MAX_TORQUE
+        elif torque < -MAX_TORQUE:
+            torque = -MAX_TORQUE
+        self._new = self._drive(torque)
+        return torque
 
     def advance(self) -> None:
         """Integrate one control period."""
-        new = self._torque
+        new = self._new
         if self._queue is not None:
             self._queue.append(new)
             new = self._queue.popleft()
-        self._theta, self._theta_dot, self._opened = self._step(self._theta, self._theta_dot, self._old, new)
+        self.theta, self.theta_dot, self._opened = self._step(self.theta, self.theta_dot, self._old, new)
         self._old = new
 
     def measure(self) -> Measurement:
         """What the simulated encoder says."""
-        return Measurement(*measured(self._params, self._theta, self._theta_dot, self._opened))
+        return Measurement(*self._sensor(self.theta, self.theta_dot, self._opened))
 
     def stop(self) -> None:
         """Command zero torque."""
-        self._torque = 0.0
+        self._new = 0.0
 
     def close(self) -> None:
         """Command zero torque; there is nothing to release."""
@@ -162,13 +162,13 @@ class SimPlant:
 
     def _use(self, params: PendulumParams) -> None:
         self._params = params
-        self._step = make_step(params)
+        self._drive, self._step, self._sensor = make_drive(params), make_step(params), make_sensor(params)
 
     def _place(self, theta: float, theta_dot: float) -> None:
-        self._theta, self._theta_dot = theta, theta_dot
+        self.theta, self.theta_dot = theta, theta_dot
         # As if the pendulum had moved at this speed before the first tick, so that θ̇ reads true.
         self._opened = theta - theta_dot * self._params.velocity_window
-        self._torque = self._old = 0.0
+        self._new = self._old = 0.0
         whole_periods = int(self._params.delay // self._params.dt)
         self._queue = deque([0.0] * whole_periods) if whole_periods else None
 

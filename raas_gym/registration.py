@@ -23,6 +23,7 @@ def register_envs() -> None:
         gymnasium.register(
             id=ENV_ID,
             entry_point="raas_gym.registration:make_pendulum",
+            vector_entry_point="raas_gym.vector:PendulumVectorEnv",
             max_episode_steps=HORIZON,
             order_enforce=False,
             disable_env_checker=True,

@@ -112,10 +112,14 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         hello = json.dumps({"protocol": PROTOCOL, "client": f"raas_gym {__version__}"}).encode()
         kind, payload = self._exchange(frame(Kind.HELLO, hello))
         if kind is not Kind.SPEC:
-            raise SessionError(f"the robot answered HELLO with {kind.name}; is this another program's socket?")
+            raise SessionError(
+                f"the robot answered HELLO with {kind.name}; is this another program's socket?"
+            )
         robot = Spec.from_json(payload)
         if robot.protocol != PROTOCOL:
-            raise SessionError(f"this robot speaks protocol {robot.protocol}, not {PROTOCOL}; install the matching raas")
+            raise SessionError(
+                f"this robot speaks protocol {robot.protocol}, not {PROTOCOL}; install the matching raas"
+            )
         return robot
 
     def _ask(self, message: bytes) -> State:
@@ -149,7 +153,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            raise ClosedEnvironmentError("this environment was closed or its session is over; a job has one session")
+            raise ClosedEnvironmentError(
+                "this environment was closed or its session is over; a job has one session"
+            )
         return self._socket
 
     def _drop(self) -> None:
@@ -183,7 +189,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 def _connect(path: str | None) -> socket.socket:
     path = path or os.environ.get(SOCKET_VARIABLE)
     if not path:
-        raise SessionError(f"no robot here: {SOCKET_VARIABLE} is not set; run this inside a job, or with `raas run`")
+        raise SessionError(
+            f"no robot here: {SOCKET_VARIABLE} is not set; run this inside a job, or with `raas run`"
+        )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(path)

@@ -23,7 +23,13 @@ HOLD = 1.0
 """Seconds upright without a break that make a swing-up."""
 
 # Normalisers of the RealAIGym score for the simple pendulum, in this order.
-_NORMALISERS = {"swing_up_time": 20.0, "energy": 60.0, "torque_squared": 100.0, "smoothness": 4.0, "speed_squared": 400.0}
+_NORMALISERS = {
+    "swing_up_time": 20.0,
+    "energy": 60.0,
+    "torque_squared": 100.0,
+    "smoothness": 4.0,
+    "speed_squared": 400.0,
+}
 
 
 @dataclass(frozen=True)

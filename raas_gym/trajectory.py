@@ -104,7 +104,9 @@ class Header:
         try:
             values = json.loads(text)
             if values["version"] > VERSION:
-                raise TrajectoryError(f"this trajectory has version {values['version']}; update raas to read it")
+                raise TrajectoryError(
+                    f"this trajectory has version {values['version']}; update raas to read it"
+                )
             known = {one.name for one in fields(cls)}
             values = {name: value for name, value in values.items() if name in known}
             for name in ("observation_columns", "action_columns"):
@@ -113,7 +115,9 @@ class Header:
         except TrajectoryError:
             raise
         except (KeyError, TypeError, ValueError) as error:
-            raise TrajectoryError(f"the trajectory's header is damaged ({error}); the file cannot be used") from error
+            raise TrajectoryError(
+                f"the trajectory's header is damaged ({error}); the file cannot be used"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -217,5 +221,7 @@ def _load_npz(path: str | Path) -> Trajectory:
     except TrajectoryError:
         raise
     except Exception as error:  # NumPy raises a dozen kinds for a damaged archive
-        raise TrajectoryError(f"{path} is no trajectory ({error}); give a .traj or .npz that RaaS wrote") from error
+        raise TrajectoryError(
+            f"{path} is no trajectory ({error}); give a .traj or .npz that RaaS wrote"
+        ) from error
     return Trajectory(header, rows.astype(np.float64))
