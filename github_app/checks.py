@@ -1,0 +1,173 @@
+"""Check runs: what GitHub shows is brought to what is true, again and again until both agree.
+
+A job is behind while `reported_event < latest_event`. Each pass takes the jobs that are behind and due under
+a lease (`next_report_at` is pushed ahead, so no two processes publish one job at once), publishes the
+latest state, however many events led to it, and notes the event it had read before. What happens while it
+publishes is published next.
+
+Creating a check run is not idempotent. `report_tries` is raised before the request, so whoever comes after a
+lost answer or a crash finds it above zero and first looks for the check run by its `external_id`, the job's id.
+GitHub being away only delays: each failure doubles the pause, a rate limit is waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select, update
+
+from github_app import job_view, records, services, summary
+from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
+from github_app.job_view import JobView
+from github_app.jobs import Status
+from github_app.models import Job
+from github_app.services import Services
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=3)
+"""Longer than the requests for one job take, each with its timeouts and retries."""
+BATCH = 8
+AT_ONCE = 4
+PAUSE_MAX = timedelta(minutes=10)
+REFUSED_TRIES_MAX = 12
+"""Tries at a job for which GitHub says no (the commit is gone, the App was removed): some hours. Then it is
+left as it is, and the next event begins anew."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A job under our lease, its state read after the lease was taken."""
+
+    job: Job
+    view: JobView
+    event: int
+    first_try: bool
+
+
+def reconcile(app: Flask) -> int:
+    """Publish the jobs whose check run is behind and due.
+
+    Returns:
+        How many were taken.
+    """
+    here = services.of(app)
+    taken = _take(here)
+    if taken:
+        with ThreadPoolExecutor(min(AT_ONCE, len(taken))) as pool:
+            list(pool.map(partial(_publish, here), taken))
+    return len(taken)
+
+
+def _take(here: Services) -> list[Taken]:
+    now = datetime.now(timezone.utc)
+    due = (
+        select(Job)
+        .where(Job.reported_event < Job.latest_event, Job.next_report_at <= now)
+        .order_by(Job.next_report_at, Job.id)
+        .limit(BATCH)
+    )
+    with here.db.write() as session:
+        taken = []
+        for job in session.scalars(here.db.skip_locked(due)).unique():
+            first_try = job.report_tries == 0
+            job.report_tries += 1
+            job.next_report_at = now + LEASE
+            view = job_view.load(session, job, here.settings)
+            taken.append(Taken(job, view, job.latest_event, first_try))
+    return taken
+
+
+def _publish(here: Services, taken: Taken) -> None:
+    job = taken.job
+    try:
+        if job.repository.installation_id != records.UNINSTALLED:
+            _bring_up_to_date(here, taken)
+        _settle(here, taken)
+    except GitHubError as error:
+        log.warning("check run of job %s: %s", job.id, error)
+        _later(here, taken, error)
+    except Exception as error:
+        log.exception("check run of job %s", job.id)
+        _later(here, taken, error)
+
+
+def _bring_up_to_date(here: Services, taken: Taken) -> None:
+    """Create or update the one check run of this job."""
+    job, repository = taken.job, taken.job.repository
+    found = job.check_run_id
+    if found is None and not taken.first_try:
+        found = here.github.find_check_run(repository, job.sha, str(job.id))
+    if found is None:
+        body = {**payload(taken.view), "head_sha": job.sha, "external_id": str(job.id)}
+        _remember(here, job.id, here.github.create_check_run(repository, body))
+        return
+    if job.check_run_id is None:
+        _remember(here, job.id, found)
+    body = payload(taken.view)
+    # Annotations are added, never replaced: they are sent once, whatever was repeated before.
+    if body["output"].get("annotations") and here.github.has_annotations(repository, found):
+        del body["output"]["annotations"]
+    here.github.update_check_run(repository, found, body)
+
+
+def payload(view: JobView) -> dict[str, Any]:
+    """The state of a check run, as GitHub's API wants it."""
+    output = asdict(summary.output(view))
+    output["annotations"] = list(output["annotations"])
+    body: dict[str, Any] = {
+        "name": summary.check_name(view),
+        "details_url": view.url,
+        "output": {key: value for key, value in output.items() if value},
+    }
+    if view.started_at is not None:
+        body["started_at"] = _time(view.started_at)
+    if view.status is not Status.COMPLETED:
+        return {**body, "status": "queued" if view.status is Status.QUEUED else "in_progress"}
+    assert view.conclusion is not None  # noqa: S101  # the transition table sees to it
+    ended = _time(view.completed_at or datetime.now(timezone.utc))
+    return {**body, "status": "completed", "conclusion": view.conclusion.value, "completed_at": ended}
+
+
+def _remember(here: Services, job_id: int, check_run: int) -> None:
+    with here.db.write() as session:
+        session.execute(
+            update(Job).where(Job.id == job_id, Job.check_run_id.is_(None)).values(check_run_id=check_run)
+        )
+
+
+def _settle(here: Services, taken: Taken) -> None:
+    """It is published; what happened since is due at once."""
+    with here.db.write() as session:
+        session.execute(
+            update(Job)
+            .where(Job.id == taken.job.id, Job.reported_event < taken.event)
+            .values(reported_event=taken.event, report_tries=0, next_report_at=datetime.now(timezone.utc))
+        )
+
+
+def _later(here: Services, taken: Taken, error: Exception) -> None:
+    tries = taken.job.report_tries
+    refused = isinstance(error, GitHubError) and not isinstance(error, GitHubUnavailableError)
+    if refused and tries >= REFUSED_TRIES_MAX:
+        log.error("check run of job %s is given up after %s tries: %s", taken.job.id, tries, error)
+        _settle(here, taken)
+        return
+    pause = min(timedelta(seconds=2 ** min(tries, 12)), PAUSE_MAX)
+    due = datetime.now(timezone.utc) + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load only
+    values: dict[str, Any] = {"next_report_at": due}
+    if isinstance(error, RateLimitedError):
+        values = {"next_report_at": max(due, error.until)}
+    with here.db.write() as session:
+        session.execute(update(Job).where(Job.id == taken.job.id).values(**values))
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

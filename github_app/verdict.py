@@ -1,0 +1,120 @@
+"""The verdict: what became of a job, in words a person would use. Pure; the first thing every page says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from github_app.job_view import JobView, Robot, Waiting
+from github_app.jobs import Status
+from github_app.user_text import one_line
+from runner.protocol import Conclusion, SessionResult
+
+TITLE_MAX = 150
+"""Characters: what GitHub shows of a title beside the check's name without cutting it."""
+
+Scores = Mapping[str, float | None]
+
+
+def title(view: JobView) -> str:
+    """One line without markup, at most `TITLE_MAX` characters."""
+    return one_line(_title(view), TITLE_MAX)
+
+
+def _title(view: JobView) -> str:
+    if view.waiting is not None:
+        return f"Queued: {waiting(view.waiting, view.robot)}"
+    if view.status is Status.CLAIMED:
+        return f"Preparing on {view.runner}" + (f": {view.phase}" if view.phase else "")
+    if view.status is Status.RUNNING:
+        return f"Running on {view.runner}" + (": stopping" if view.cancel_reason else "")
+    return _ended(view)
+
+
+def _ended(view: JobView) -> str:
+    if view.config_error is not None:
+        error = view.config_error
+        return f"{error.path} line {error.line}: {error.message}"
+    if view.conclusion is Conclusion.SUCCESS:
+        return achieved(first_session(view)) or "Done"
+    # A run that failed may still have moved the robot: what it achieved comes after the reason.
+    reason = view.reason or _WORDS.get(view.conclusion, "Ended")
+    found = achieved(first_session(view))
+    return f"{reason.rstrip('.')} ({found[0].lower()}{found[1:]})" if found else reason
+
+
+_WORDS: dict[Conclusion | None, str] = {
+    Conclusion.FAILURE: "Failed",
+    Conclusion.CANCELLED: "Cancelled",
+    Conclusion.TIMED_OUT: "The time was up",
+    Conclusion.NEUTRAL: "No result",
+    Conclusion.SKIPPED: "Skipped",
+    Conclusion.ACTION_REQUIRED: "Waiting for approval",
+}
+
+
+def first_session(view: JobView) -> SessionResult | None:
+    """What was recorded first, if the robot moved."""
+    return view.finish.sessions[0] if view.finish and view.finish.sessions else None
+
+
+def achieved(session: SessionResult | None) -> str:
+    """What a session came to: `Balanced 14.2 s of 20 s: return -312`. Empty where nothing was scored."""
+    if session is None or session.scores.get("episode_return") is None:
+        return ""
+    return f"{_deed(session.scores, session.steps)}: return {number(session.scores['episode_return'])}"
+
+
+def _deed(scores: Scores, steps: int) -> str:
+    time, share = scores.get("upright_time"), scores.get("upright")
+    if time is None or share is None:
+        return f"Ran {steps} steps"
+    if time < 0.05 or share <= 0:
+        return "Never upright"
+    return f"Balanced {time:.1f} s of {time / share:.0f} s"
+
+
+def waiting(waits: Waiting, robot: tuple[str, ...]) -> str:
+    """Why a job waits, and how long at most."""
+    place = "next" if waits.position == 1 else f"number {waits.position} in line"
+    wanted = " + ".join(robot)
+    if not waits.robots:
+        return f"{place}, but no robot with the labels {wanted} has joined yet"
+    fit = [robot for robot in waits.robots if robot.online and robot.healthy]
+    if not fit:
+        return f"{place}; {_unfit(waits.robots[0])}"
+    if waits.position == 1 and any(not robot.busy for robot in fit):
+        return f"next for {wanted}"
+    return f"{place} for {wanted}{_estimate(waits.at_most_s)}"
+
+
+def _unfit(robot: Robot) -> str:
+    if not robot.online:
+        since = f"{robot.seen_at:%d %b %H:%M} UTC" if robot.seen_at else "ever"
+        return f"{robot.name} is offline since {since}"
+    return f"{robot.name} is not fit to run" + (f": {robot.message}" if robot.message else "")
+
+
+def _estimate(seconds: float | None) -> str:
+    if not seconds:
+        return ""
+    return f", {duration(seconds)} at most"
+
+
+def duration(seconds: float) -> str:
+    """A time span in words: `45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def number(value: float | None) -> str:
+    """A score with as many digits as mean something."""
+    if value is None:
+        return "—"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
