@@ -1,0 +1,137 @@
+"""Artifacts in an S3 bucket. The only module that names boto3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from github_app.config import Settings
+from github_app.stores import UPLOAD_VALID_S, Blob, Delivery, StoreError, UploadRefusedError
+from runner.protocol import ArtifactUpload
+
+DOWNLOAD_VALID_S = 300
+PIECE = 1 << 16
+
+_ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
+
+
+class S3Store:
+    """A bucket; files come and go by presigned addresses, past the server.
+
+    Credentials come from where boto3 looks for them (environment, files, instance role).
+
+    Args:
+        settings: Names the bucket and the endpoints.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        parts = urlsplit(settings.artifacts)
+        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
+        config = Config(
+            signature_version="s3v4",
+            # Other stores than Amazon's do not know the checksums that boto3 adds by itself.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=5,
+            read_timeout=30,
+            s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
+        )
+        session = boto3.session.Session()
+        region = session.region_name or "us-east-1"
+        inside = settings.s3_endpoint_url
+        self._amazon = inside is None
+        outside = settings.s3_public_endpoint_url or inside
+        self._client: Any = session.client("s3", region, endpoint_url=inside, config=config)
+        self._signer: Any = (
+            self._client
+            if inside == outside
+            else session.client("s3", region, endpoint_url=outside, config=config)
+        )
+
+    def upload(self, blob: Blob) -> ArtifactUpload:
+        """A presigned PUT. Length, type and claimed SHA-256 are signed, so the store refuses others."""
+        checksum = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
+        parameters = {
+            **self._object(blob),
+            "ContentLength": blob.size,
+            "ContentType": "application/octet-stream",
+            "ChecksumSHA256": checksum,
+        }
+        url = self._signer.generate_presigned_url("put_object", parameters, UPLOAD_VALID_S)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(blob.size),
+            "x-amz-checksum-sha256": checksum,
+        }
+        return ArtifactUpload(url=url, headers=headers)
+
+    def confirm(self, blob: Blob) -> None:
+        """By Amazon's own checksum; any other store is made to hand the file over once.
+
+        Some keep the checksum that the uploader claims without looking at the content (rclone's does).
+        """
+        try:
+            head = self._client.head_object(**self._object(blob), ChecksumMode="ENABLED")
+            if head["ContentLength"] != blob.size:
+                raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
+            known = head.get("ChecksumSHA256") if self._amazon else None
+            found = base64.b64decode(known).hex() if known else self._digest(blob)
+        except _ERRORS as error:
+            if _status(error) == 404:
+                raise UploadRefusedError("the file has not been uploaded; PUT it first") from error
+            raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
+        if found != blob.sha256:
+            raise UploadRefusedError("the content is not what was offered: its SHA-256 differs")
+
+    def local_path(self, blob: Blob) -> Path | None:
+        """It is elsewhere."""
+        return None
+
+    def address(self, blob: Blob, delivery: Delivery) -> str:
+        """A presigned GET that also sets type and disposition."""
+        parameters = {
+            **self._object(blob),
+            "ResponseContentType": delivery.content_type,
+            "ResponseContentDisposition": delivery.disposition,
+        }
+        return str(self._signer.generate_presigned_url("get_object", parameters, DOWNLOAD_VALID_S))
+
+    def check(self) -> str:
+        """Put, get and delete an object."""
+        name = {"Bucket": self._bucket, "Key": self._named(f"probe-{secrets.token_hex(4)}")}
+        try:
+            self._client.put_object(**name, Body=b"probe")
+            self._client.get_object(**name)["Body"].read()
+            self._client.delete_object(**name)
+        except _ERRORS as error:
+            raise StoreError(
+                f"cannot write to the bucket {self._bucket} ({error});"
+                " check RAAS_ARTIFACTS, RAAS_S3_ENDPOINT_URL and the AWS_… credentials"
+            ) from error
+        return f"artifacts are kept in s3://{self._bucket}/{self._prefix}"
+
+    def _digest(self, blob: Blob) -> str:
+        digest = hashlib.sha256()
+        for piece in self._client.get_object(**self._object(blob))["Body"].iter_chunks(PIECE):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def _object(self, blob: Blob) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._named(blob.key)}
+
+    def _named(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+
+def _status(error: Exception) -> int:
+    response: dict[str, Any] = getattr(error, "response", {})
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return int(status)

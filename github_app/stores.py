@@ -1,0 +1,190 @@
+"""Where artifacts lie: a local directory (here), or any S3 (`s3`).
+
+A store hands out addresses for uploading one file of known size and SHA-256, checks what arrived, and
+addresses it for downloading. Objects are named by job and row number, never by the user's file name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from github_app.config import Settings
+from github_app.parsers import Secret
+from runner.protocol import ArtifactUpload
+
+UPLOAD_VALID_S = 3600
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked now; the message says what to look at."""
+
+
+class UploadRefusedError(Exception):
+    """What was uploaded, or the permission to upload, is not right; the message says how."""
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file by its place in the store, its size in bytes and its SHA-256 in hexadecimal digits."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a browser shall treat a file: its type, and the whole Content-Disposition."""
+
+    content_type: str
+    disposition: str
+
+
+class Store(Protocol):
+    """What both can do. Every method may wait for a disk or a network: call none inside a transaction."""
+
+    def upload(self, blob: Blob) -> ArtifactUpload:
+        """Where, and with which headers, to `PUT` the file."""
+
+    def confirm(self, blob: Blob) -> None:
+        """Make sure that the file arrived whole.
+
+        Raises:
+            UploadRefusedError: It did not.
+        """
+
+    def local_path(self, blob: Blob) -> Path | None:
+        """The file, where it is on this machine."""
+
+    def address(self, blob: Blob, delivery: Delivery) -> str:
+        """Where a browser may fetch it for the next minutes."""
+
+    def check(self) -> str:
+        """Write, read and remove something; returns a sentence.
+
+        Raises:
+            StoreError: It did not work.
+        """
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that `RAAS_ARTIFACTS` names."""
+    if settings.artifacts == "file":
+        return FileStore(settings.data_dir / "artifacts", settings.public_url, settings.secret_key)
+    from github_app.s3 import S3Store  # noqa: PLC0415 - boto3 costs what the local store need not pay
+
+    return S3Store(settings)
+
+
+class FileStore:
+    """A directory; files come and go through the server's own routes, by signed addresses.
+
+    Args:
+        root: Made if need be.
+        public_url: Of the server.
+        key: Signs the addresses.
+    """
+
+    def __init__(self, root: Path, public_url: str, key: Secret) -> None:
+        self.root = root
+        self._url = public_url
+        self._key = key
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def upload(self, blob: Blob) -> ArtifactUpload:
+        """A signed address under `/uploads/`."""
+        expires = int(time.time()) + UPLOAD_VALID_S
+        query = urlencode(
+            {
+                "size": blob.size,
+                "sha256": blob.sha256,
+                "expires": expires,
+                "signature": self._sign(blob, expires),
+            }
+        )
+        url = f"{self._url}/uploads/{blob.key}?{query}"
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
+        return ArtifactUpload(url=url, headers=headers)
+
+    def permit(self, blob: Blob, expires: int, signature: str) -> None:
+        """Check an address that comes back.
+
+        Raises:
+            UploadRefusedError: It is not one of ours, or it is too old.
+        """
+        if not hmac.compare_digest(self._sign(blob, expires).encode(), signature.encode()):
+            raise UploadRefusedError("the signature is wrong; use the address exactly as it was given")
+        if time.time() > expires:
+            raise UploadRefusedError("the address has expired; ask for a new one")
+
+    def receive(self, blob: Blob, pieces: Iterable[bytes]) -> None:
+        """Store a file, whole and verified or not at all.
+
+        Raises:
+            UploadRefusedError: Its length or digest differs.
+        """
+        path = self._path(blob)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+        try:
+            with partial.open("xb") as file:
+                _copy_checked(pieces, file, blob)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def confirm(self, blob: Blob) -> None:
+        """A file under its name is whole: it was checked before it got there."""
+        path = self._path(blob)
+        if not path.is_file() or path.stat().st_size != blob.size:
+            raise UploadRefusedError("the file has not been uploaded; PUT it first")
+
+    def local_path(self, blob: Blob) -> Path | None:
+        """The file."""
+        return self._path(blob)
+
+    def address(self, blob: Blob, delivery: Delivery) -> str:
+        """Never asked: files are served from their path."""
+        raise StoreError("local artifacts have no address of their own; serve their path")
+
+    def check(self) -> str:
+        """Write and remove a file."""
+        probe = self.root / f".probe-{secrets.token_hex(4)}"
+        try:
+            probe.write_bytes(b"probe")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(f"cannot write to {self.root} ({error.strerror}); check its owner") from error
+        return f"artifacts are kept in {self.root}"
+
+    def _path(self, blob: Blob) -> Path:
+        return self.root / blob.key
+
+    def _sign(self, blob: Blob, expires: int) -> str:
+        text = f"upload\n{blob.key}\n{blob.size}\n{blob.sha256}\n{expires}"
+        return hmac.new(self._key.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _copy_checked(pieces: Iterable[bytes], file: Any, blob: Blob) -> None:
+    digest, length = hashlib.sha256(), 0
+    for piece in pieces:
+        length += len(piece)
+        if length > blob.size:
+            break
+        digest.update(piece)
+        file.write(piece)
+    if length != blob.size:
+        raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered; send all of it")
+    if digest.hexdigest() != blob.sha256:
+        raise UploadRefusedError("the content is not what was offered: its SHA-256 differs; offer it again")
