@@ -1,0 +1,77 @@
+"""One attempt's log on disk: written as it comes, read by offset, cut at a limit with a note."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+FLOOD_FACTOR = 4
+"""A program that prints this many times the limit is stopped: discarding output costs the host's time."""
+
+
+class JobLog:
+    """Append-only, for several threads.
+
+    Args:
+        path: Continued where it exists.
+        limit: Longest log, bytes; a short note may follow.
+    """
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self.path = path
+        self.changed = threading.Condition()
+        self._limit = limit
+        self._file = path.open("ab", buffering=0)
+        self.length = self._file.tell()
+        self._discarded = 0
+        self.failed = False
+
+    def close(self) -> None:
+        """No more is written."""
+        self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Append what fits; the first byte that does not leaves a note."""
+        with self.changed:
+            room = max(self._limit - self.length, 0)
+            if self._discarded == 0 and len(data) > room:
+                data, self._discarded = data[:room], len(data) - room
+                self._append(data)
+                self._append(f"\nraas: the log is cut here, at {self._limit} bytes\n".encode())
+            elif self._discarded:
+                self._discarded += len(data)
+            else:
+                self._append(data)
+            self.changed.notify_all()
+
+    def say(self, sentence: str) -> None:
+        """A line of our own."""
+        start = b"" if self.length == 0 or self.read(self.length - 1, 1) == b"\n" else b"\n"
+        self.write(start + f"raas: {sentence}\n".encode())
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the program printed so much that it must end."""
+        return self._discarded > (FLOOD_FACTOR - 1) * self._limit
+
+    @property
+    def cut(self) -> bool:
+        """Whether something was left out."""
+        return self._discarded > 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def tail(self, size: int = 64 * 1024) -> str:
+        """The end, as text."""
+        return self.read(max(0, self.length - size), size).decode(errors="replace")
+
+    def _append(self, data: bytes) -> None:
+        try:
+            self._file.write(data)
+            self.length += len(data)
+        except OSError:  # a full disk must not end the run: what is recorded elsewhere stays
+            self.failed = True
