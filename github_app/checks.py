@@ -5,8 +5,9 @@ a lease (`next_report_at` is pushed ahead, so no two processes publish one job a
 latest state, however many events led to it, and notes the event it had read before. What happens while it
 publishes is published next.
 
-Creating a check run is not idempotent. `report_tries` is raised before the request, so whoever comes after a
-lost answer or a crash finds it above zero and first looks for the check run by its `external_id`, the job's id.
+Creating a check run is not idempotent. `report_tries` is raised before the request, so whoever comes after
+a lost answer or a crash finds it above zero, and first looks for the check run by its `external_id`, which is
+the job's id.
 GitHub being away only delays: each failure doubles the pause, a rate limit is waited for.
 """
 

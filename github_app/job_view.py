@@ -120,7 +120,9 @@ class JobView:
     steps: tuple[Step, ...]
 
 
-def load(session: Session, job: Job, settings: Settings, *, log_max: int = LOG_TAIL_MAX) -> JobView:
+def load(
+    session: Session, job: Job, settings: Settings, *, log_max: int = LOG_TAIL_MAX, brief: bool = False
+) -> JobView:
     """The job as it is in this transaction.
 
     Args:
@@ -128,6 +130,7 @@ def load(session: Session, job: Job, settings: Settings, *, log_max: int = LOG_T
         job: Read in it.
         settings: For addresses.
         log_max: Bytes of the log's end to include.
+        brief: Without log, artifacts and steps: enough for a line in a list.
     """
     url = f"{settings.public_url}/jobs/{job.id}"
     web = f"{settings.github_web_url}/{job.repository.full_name}"
@@ -159,12 +162,16 @@ def load(session: Session, job: Job, settings: Settings, *, log_max: int = LOG_T
         completed_at=job.completed_at,
         waiting=waiting(session, job) if job.status == Status.QUEUED.value else None,
         finish=_finish(job),
-        log=log_tail(session, job, log_max, settings),
-        artifacts=tuple(
-            Link(artifact.name, artifact.size, f"{url}/artifacts/{quote(artifact.name)}")
-            for artifact in artifacts.listing(session, job)
-        ),
-        steps=_steps(session, job),
+        log="" if brief else log_tail(session, job, log_max, settings),
+        artifacts=() if brief else _artifacts(session, job, url),
+        steps=() if brief else _steps(session, job),
+    )
+
+
+def _artifacts(session: Session, job: Job, url: str) -> tuple[Link, ...]:
+    return tuple(
+        Link(artifact.name, artifact.size, f"{url}/artifacts/{quote(artifact.name)}")
+        for artifact in artifacts.listing(session, job)
     )
 
 

@@ -19,7 +19,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from github_app.models import Job
+from sqlalchemy import ColumnElement, or_
+
+from github_app.models import Job, Repository
 
 PERMISSIONS_TO_MOVE = frozenset({"admin", "write"})
 
@@ -122,3 +124,8 @@ def viewer() -> Viewer:
 def visible(job: Job, viewer: Viewer) -> bool:
     """Whether `viewer` may know that `job` exists."""
     return not job.repository.private or job.repository_id in viewer.readable
+
+
+def visible_rows(viewer: Viewer) -> ColumnElement[bool]:
+    """The same rule for a query that joins `Repository`."""
+    return or_(Repository.private.is_(False), Repository.id.in_(viewer.readable))

@@ -60,8 +60,8 @@ def _summary(view: JobView) -> list[str]:
     if session := first_session(view):
         parts += [_where(session), _table(view)]
         parts.append("\n".join(f"- {inline(note, 200)}" for note in session.interventions[:10]))
-    if advice := _advice(view):
-        parts.append(advice)
+    if next_step := advice(view):
+        parts.append(next_step)
     parts.append(_links(view))
     return parts
 
@@ -108,7 +108,7 @@ def _table(view: JobView) -> str:
     return "\n".join(lines) if names else ""
 
 
-def _advice(view: JobView) -> str:
+def advice(view: JobView) -> str:
     """What to do next, where the verdict leaves that open."""
     if view.config_error is not None:
         return "Correct the file and push again; nothing was queued."
