@@ -51,6 +51,14 @@ class Limits:
     cpus: float = 0.0
 
 
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended: its status, and whether the kernel killed something in it for its memory."""
+
+    code: int
+    out_of_memory: bool
+
+
 def spare_cpuset(available: set[int] | None = None) -> str:
     """Every processor but the first, which stays the controller's; empty on a machine with only one."""
     cpus = sorted(os.sched_getaffinity(0) if available is None else available)

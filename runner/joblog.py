@@ -71,7 +71,6 @@ class JobLog:
 
     def _append(self, data: bytes) -> None:
         try:
-            self._file.write(data)
-            self.length += len(data)
+            self.length += self._file.write(data) or 0
         except OSError:  # a full disk must not end the run: what is recorded elsewhere stays
             self.failed = True

@@ -24,7 +24,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
 
 from runner import hardening
-from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, Limits
+from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, Exit, Limits
 
 OWNER_LABEL = "raas.owner"
 JOB_LABEL = "raas.job"
@@ -69,14 +69,6 @@ class ContainerSpec:
     socket: str | None = None
     volume: str | None = None
     extra_env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a container ended: its status, and whether the kernel killed something in it for its memory."""
-
-    code: int
-    out_of_memory: bool
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,178 @@
+"""Files a job leaves: collected from a stranger's tar stream into a bounded folder, offered, uploaded.
+
+Names cannot collide: what the controller recorded stands at the top (`trajectory.csv`; with several sessions
+below `session-N/`), our log is `log.txt`, and everything of the program's is below `artifacts/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from runner.client import Client, UnreachableError
+from runner.protocol import ArtifactGrant, ArtifactOffer, ArtifactsOffer, JobLimits
+
+USER_FOLDER = "artifacts"
+LOG_NAME = "log.txt"
+_OFFER_MAX = 500
+_COPY = 64 * 1024
+_PUT_TRIES = 4
+
+
+class _Stream:
+    """A file-like reader over chunks, that stops a stream which goes on and on."""
+
+    def __init__(self, chunks: Iterator[bytes], most: int) -> None:
+        self._chunks = chunks
+        self._buffer = b""
+        self._left = most
+
+    def read(self, size: int) -> bytes:
+        while len(self._buffer) < size and (chunk := next(self._chunks, b"")):
+            self._buffer += chunk
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.ReadError("the stream is longer than all it may hold")
+        return data
+
+
+class Budget:
+    """How much may still be kept of a job's files."""
+
+    def __init__(self, limits: JobLimits) -> None:
+        self.bytes_left = limits.artifact_bytes_max
+        self.files_left = limits.artifact_count_max
+
+    def take(self, size: int) -> bool:
+        """Whether one more file of `size` bytes fits; it is counted if so."""
+        if size > self.bytes_left or self.files_left < 1:
+            return False
+        self.bytes_left -= size
+        self.files_left -= 1
+        return True
+
+
+def copy_recorded(files: Mapping[str, str], folder: Path, prefix: str, budget: Budget) -> list[str]:
+    """Copy what the controller recorded into `folder`; notes on what was left out."""
+    notes = []
+    for name, path in sorted(files.items()):
+        target = folder / prefix / name
+        if not _acceptable(f"{prefix}{name}") or not budget.take(Path(path).stat().st_size):
+            notes.append(f"the recorded file {name} does not fit the limits on artifacts and was left out")
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        _sync(target)
+    return notes
+
+
+def collect(chunks: Iterator[bytes], folder: Path, keeps: Callable[[str], bool], budget: Budget) -> list[str]:
+    """Unpack the tar of `/artifacts` below `folder`/artifacts; notes on what was left out.
+
+    Plain files alone are kept. A name that is not acceptable, comes twice or does not fit is left out.
+    """
+    left_out: list[str] = []
+    stream = _Stream(chunks, 2 * budget.bytes_left + 64 * 1024 * 1024)
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # needs only read()
+            for member in tar:
+                name = "/".join(PurePosixPath(member.name).parts[1:])
+                if member.isdir() or not name or not keeps(name):
+                    continue
+                if not _keep(tar, member, name, folder, budget):
+                    left_out.append(name)
+    except (tarfile.TarError, ValueError, EOFError) as error:
+        left_out.append(f"everything after a damaged place ({error})")
+    if not left_out:
+        return []
+    shown = ", ".join(name[:80] for name in left_out[:3])
+    return [
+        f"{len(left_out)} artifact(s) were left out: too large, too many, or not plain files (first: {shown})"
+    ]
+
+
+def _keep(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, folder: Path, budget: Budget) -> bool:
+    target = folder / USER_FOLDER / name
+    plain = member.isreg() and not member.issparse() and _acceptable(f"{USER_FOLDER}/{name}")
+    if not plain or target.exists() or not budget.take(member.size):
+        return False
+    content = tar.extractfile(member)
+    if content is None:
+        return False
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            shutil.copyfileobj(content, file, _COPY)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError):
+        return False
+    return True
+
+
+def _acceptable(name: str) -> bool:
+    """Whether the job contract takes the name."""
+    try:
+        ArtifactOffer(name=name, size=0, sha256="0" * 64)
+    except ValidationError:
+        return False
+    return True
+
+
+def upload(client: Client, job: int, fence: str, folder: Path) -> None:
+    """Offer and upload every file below `folder`; what is stored already is not sent again.
+
+    Raises:
+        ServerError: It could not be done; all of it may be tried again.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    for start in range(0, len(files), _OFFER_MAX):
+        _upload_some(client, job, fence, folder, files[start : start + _OFFER_MAX])
+
+
+def _upload_some(client: Client, job: int, fence: str, folder: Path, files: list[Path]) -> None:
+    offer = ArtifactsOffer(fence=fence, files=[_offer(folder, path) for path in files])
+    paths = dict(zip((item.name for item in offer.files), files, strict=True))
+    failure: UnreachableError | None = None
+    for _ in range(_PUT_TRIES):
+        # each try asks anew: signed URLs expire, and what arrived is not granted again
+        grants = [item for item in client.offer(job, offer).files if item.upload and item.name in paths]
+        failure = None
+        for item in grants:
+            failure = _put(client, job, fence, item, paths[item.name]) or failure
+        if failure is None:
+            return
+    if failure is not None:
+        raise failure
+
+
+def _put(client: Client, job: int, fence: str, grant: ArtifactGrant, path: Path) -> UnreachableError | None:
+    """Upload one file; an upload that failed is an answer here, the others go on."""
+    if grant.upload is None:
+        return None
+    try:
+        client.put(grant.upload, path)
+    except UnreachableError as error:
+        return error
+    client.stored(job, grant.id, fence)
+    return None
+
+
+def _offer(folder: Path, path: Path) -> ArtifactOffer:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return ArtifactOffer(
+        name=path.relative_to(folder).as_posix(), size=path.stat().st_size, sha256=digest.hexdigest()
+    )
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
