@@ -7,6 +7,7 @@ from demo.github.errors import not_found
 from demo.github.hub import Hub
 from demo.github.rest import api as rest_api
 from demo.github.rest import repositories
+from demo.github.web import actions, pages
 
 
 def create_app(hub: Hub) -> Flask:
@@ -21,6 +22,8 @@ def create_app(hub: Hub) -> Flask:
     app.register_blueprint(admin.blueprint(hub))
     app.register_blueprint(repositories.codeload(hub))
     app.register_blueprint(git_http.blueprint(hub))
+    app.register_blueprint(pages.blueprint(hub))
+    app.register_blueprint(actions.blueprint(hub))
     _answer_unknown_api_paths(app, hub.settings.api_prefix)
     return app
 

@@ -7,7 +7,7 @@ from demo.github.errors import ApiError, not_found
 from demo.github.models import Account, App, Comment, Issue, Reaction, Repository
 from demo.github.rest import fields, paging
 from demo.github.rest.api import Answer, Api, Call
-from demo.github.rest.pulls import find_issue
+from demo.github.rest.pulls import issue_of
 from demo.github.scope import Scope, now
 from demo.github.shapes import conversations
 from demo.github.shapes.conversations import REACTIONS
@@ -46,7 +46,7 @@ def _find(call: Call, row: Repository, comment_id: int) -> Comment:
 def list_comments(call: Call, owner: str, repo: str, issue_number: int) -> Answer:
     """List a conversation's comments, oldest first."""
     row = call.repository(owner, repo, _READ)
-    shown, headers = paging.page(call.hub.settings, find_issue(call, row, issue_number).comments)
+    shown, headers = paging.page(call.hub.settings, issue_of(call.scope, row, issue_number).comments)
     return Answer([conversations.comment(call.scope, it) for it in shown], headers=headers)
 
 
@@ -66,7 +66,7 @@ def create_comment(call: Call, owner: str, repo: str, issue_number: int) -> Answ
     """Add a comment."""
     body = call.body()
     row = call.repository(owner, repo, _READ)
-    issue = find_issue(call, row, issue_number)
+    issue = issue_of(call.scope, row, issue_number)
     access.require(call.scope, call.who, row, _writing(issue))
     author, app = call.actor()
     if issue.locked and access.role(call.scope, author, row) == "none":

@@ -8,7 +8,7 @@ from demo.github.errors import invalid, not_found
 from demo.github.models import Issue, Pull, Repository
 from demo.github.rest import fields, paging
 from demo.github.rest.api import Answer, Api, Call
-from demo.github.scope import now
+from demo.github.scope import Scope, now
 from demo.github.shapes import conversations, repositories
 
 _READ = {"pull_requests": "read"}
@@ -28,17 +28,17 @@ def add(api: Api) -> None:
     api.route("GET", f"{repo}/issues/<int:issue_number>")(get_issue)
 
 
-def find_issue(call: Call, row: Repository, number: int) -> Issue:
-    """Return the issue or pull request of a number."""
+def issue_of(scope: Scope, row: Repository, number: int) -> Issue:
+    """Return the issue or pull request of a number, or raise 404."""
     query = select(Issue).where(Issue.repository_id == row.id, Issue.number == number)
-    issue = call.scope.session.scalar(query)
+    issue = scope.session.scalar(query)
     if issue is None:
         raise not_found()
     return issue
 
 
 def _find_pull(call: Call, row: Repository, number: int) -> Pull:
-    pull = find_issue(call, row, number).pull
+    pull = issue_of(call.scope, row, number).pull
     if pull is None:
         raise not_found()
     return pull
@@ -148,4 +148,4 @@ def create_issue(call: Call, owner: str, repo: str) -> Answer:
 def get_issue(call: Call, owner: str, repo: str, issue_number: int) -> Answer:
     """Tell of an issue, or of a pull request as an issue."""
     row = call.repository(owner, repo, {"issues": "read", "pull_requests": "read"})
-    return Answer(conversations.issue(call.scope, find_issue(call, row, issue_number)))
+    return Answer(conversations.issue(call.scope, issue_of(call.scope, row, issue_number)))
