@@ -44,7 +44,7 @@ class PendulumParams:
     torque_gain       rad/s²    acceleration per unit of action. The fit of 2020.
     viscous           1/s       viscous friction over inertia. Refit of the 2020 data.
     coulomb           rad/s²    dry friction while moving, over inertia. Refit of the 2020 data.
-    breakaway         rad/s²    dry friction at rest; 1.2 to 1.5 times coulomb is typical. Assumed.
+    breakaway         rad/s²    dry friction in a period that begins at rest; 1.2 to 1.5 times coulomb is typical. Assumed.
     dead_zone         action    actions up to this size move nothing. The motor's own is 12 % of
                                 duty (measured), which is 0.48 of an action, since duty is u/2·50 %;
                                 the driver compensates it and leaves about a tenth. Assumed.
@@ -207,19 +207,27 @@ def coefficients(params: PendulumParams) -> Coefficients:
     )
 
 
+State = tuple[float, float, float, float]
+"""θ [rad, unwrapped], θ̇ [rad/s], θ when the velocity window opened, the drive in force.
+
+A plain tuple: building a named one would take as long as the physics.
+"""
 Drive = Callable[[float], float]
 """Action within ±2 -> the torque that gets past the dead zone."""
-Step = Callable[[float, float, float, float], tuple[float, float, float]]
-"""(θ, θ̇, old drive, new drive) -> (θ, θ̇, θ when the velocity window opened), one period later."""
-Sensor = Callable[[float, float, float], tuple[float, float]]
-"""(θ, θ̇, θ when the velocity window opened) -> what the encoder says: θ (unwrapped), θ̇ within ±20."""
+Step = Callable[[State, float], State]
+"""(state, new drive) -> the state one period later."""
+Sensor = Callable[[State], tuple[float, float]]
+"""State -> what the encoder says: θ (unwrapped), θ̇ within ±20."""
 
 
-def make_drive(params: PendulumParams) -> Drive:
-    """Full action is full torque whatever the dead zone: the drive's upper end does not move."""
+def make_drive(params: PendulumParams) -> Drive | None:
+    """Full action is full torque whatever the dead zone: the drive's upper end does not move.
+
+    None where there is no dead zone and the drive is the action itself.
+    """
     dead_zone, rescale = params.dead_zone, MAX_TORQUE / (MAX_TORQUE - params.dead_zone)
     if not dead_zone:
-        return float
+        return None
 
     def drive(torque: float) -> float:
         if torque > dead_zone:
@@ -238,13 +246,14 @@ def _euler_step(p: PendulumParams) -> Step:
     gravity, gain, viscous, dt, limit = p.gravity, p.torque_gain, p.viscous, p.dt, p.speed_limit
     sin = math.sin
 
-    def step(theta: float, theta_dot: float, _old: float, new: float) -> tuple[float, float, float]:
+    def step(state: State, new: float) -> State:
+        theta, theta_dot, _, _ = state
         theta_dot += (gravity * sin(theta) + gain * new - viscous * theta_dot) * dt
         if theta_dot > limit:
             theta_dot = limit
         elif theta_dot < -limit:
             theta_dot = -limit
-        return theta + theta_dot * dt, theta_dot, theta
+        return theta + theta_dot * dt, theta_dot, theta, new
 
     return step
 
@@ -253,10 +262,11 @@ def _verlet_step(c: Coefficients) -> Step:
     h, gravity_kick, torque_kick, torque_drag, damping, slide, stick, early, late = c
     half, parts, sin = 0.5 * h, (early, late), math.sin
 
-    def step(theta: float, theta_dot: float, old: float, new: float) -> tuple[float, float, float]:
+    def step(state: State, new: float) -> State:
+        theta, v, opened, old = state
         kick, keep = torque_kick * old, damping - torque_drag * abs(old)
         kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
-        middle, v, opened = theta + half * theta_dot, theta_dot, theta
+        middle = theta + half * v
         for part in parts:
             opened = middle - half * v
             for share in part:
@@ -271,34 +281,39 @@ def _verlet_step(c: Coefficients) -> Step:
                 else:
                     v = 0.0
                 middle += h * v
-        return middle - half * v, v, opened
+        return middle - half * v, v, opened, new
 
     return step
 
 
-def make_sensor(params: PendulumParams) -> Sensor:
-    """The encoder, which counts from hanging, and the velocity made of its readings."""
+def make_sensor(params: PendulumParams) -> Sensor | None:
+    """The encoder, which counts from hanging, and the velocity made of its readings.
+
+    None where what is measured is the state itself.
+    """
     count, window, hanging = params.encoder_count, params.velocity_window, math.pi
+    if not count and not window and params.speed_limit <= MAX_SPEED:
+        return None
     speed_count = count / window if window else 0.0
 
-    def exact(theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
+    def exact(state: State) -> tuple[float, float]:
+        theta, theta_dot, opened, _ = state
         if window:
             theta_dot = (theta - opened) / window
-        return theta, _limited_speed(theta_dot)
+        return theta, min(MAX_SPEED, max(-MAX_SPEED, theta_dot))
 
-    def counted(theta: float, theta_dot: float, opened: float) -> tuple[float, float]:
+    def counted(state: State) -> tuple[float, float]:
+        theta, theta_dot, opened, _ = state
         now = round((theta - hanging) / count)
         if window:
             theta_dot = (now - round((opened - hanging) / count)) * speed_count
-        return hanging + now * count, _limited_speed(theta_dot)
+        if theta_dot > MAX_SPEED:
+            theta_dot = MAX_SPEED
+        elif theta_dot < -MAX_SPEED:
+            theta_dot = -MAX_SPEED
+        return hanging + now * count, theta_dot
 
     return counted if count else exact
-
-
-def _limited_speed(theta_dot: float) -> float:
-    if theta_dot > MAX_SPEED:
-        return MAX_SPEED
-    return theta_dot if theta_dot > -MAX_SPEED else -MAX_SPEED
 
 
 def wrapped(theta: float) -> float:
