@@ -84,24 +84,33 @@ class Ledger:
 
     def _load(self) -> list[SessionKey]:
         self._file.seek(0)
-        lines = self._file.read().split(b"\n")
-        keys = [_decode(line) for line in lines[:-1]]  # what follows the last newline was never finished
-        good = len(keys)
-        while good and keys[good - 1] is None:
-            good -= 1
-        found = [key for key in keys[:good] if key is not None]
-        if len(found) < good:
-            raise StartupError(
-                f"line {keys.index(None) + 1} of the ledger {self.path} is damaged: restore the file from a "
-                "backup, or move the data directory away and start with a new one"
-            )
-        self._cut(sum(len(line) + 1 for line in lines[:good]))
-        return found
+        keys, size = read_ledger(self._file.read(), self.path)
+        self._cut(size)
+        return keys
 
     def _cut(self, size: int) -> None:
         if self._file.seek(0, os.SEEK_END) != size:
             self._file.truncate(size)
             os.fsync(self._file.fileno())
+
+
+def read_ledger(data: bytes, path: Path) -> tuple[list[SessionKey], int]:
+    """The keys in a ledger's bytes, and how many of the bytes are whole lines; changes nothing.
+
+    Raises:
+        StartupError: There is damage before the last line.
+    """
+    lines = data.split(b"\n")[:-1]  # what follows the last newline was never finished
+    keys = [_decode(line) for line in lines]
+    while keys and keys[-1] is None:
+        keys.pop()
+    whole = [key for key in keys if key is not None]
+    if len(whole) < len(keys):
+        raise StartupError(
+            f"line {keys.index(None) + 1} of the ledger {path} is damaged: restore the file from a "
+            "backup, or move the data directory away and start with a new one"
+        )
+    return whole, sum(len(line) + 1 for line in lines[: len(keys)])
 
 
 def sync_directory(path: Path) -> None:

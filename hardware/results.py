@@ -3,7 +3,7 @@
 One directory a session, `<job>-<attempt>-<number>`, readable by the runner's group:
 
     request.json     what was asked for, written before anything moves
-    recording…       the crash-safe recording, row by row (`hardware.recorder`)
+    recording.traj   the crash-safe recording, row by row (`hardware.recorder`)
     trajectory.npz, trajectory.csv     made from it when the session ended
     summary.json     the last file to appear, whole or not at all: with it the session is concluded
 """
@@ -31,6 +31,10 @@ class Results:
     def directory(self, key: SessionKey) -> Path:
         """Where the files of `key` are or would be."""
         return self.root / str(key)
+
+    def recording(self, key: SessionKey) -> Path:
+        """The session's crash-safe recording."""
+        return self.directory(key) / "recording.traj"
 
     def begin(self, request: control.SessionRequest) -> Path:
         """Make the session's directory and write the request down."""

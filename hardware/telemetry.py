@@ -73,6 +73,9 @@ class Feed:
         self._lock = threading.Lock()
         self._finished = threading.Event()
         self._thread = threading.Thread(target=self._distribute, name="telemetry", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand out what is pushed."""
         self._thread.start()
 
     def begin(self, columns: Sequence[str]) -> None:
@@ -108,7 +111,8 @@ class Feed:
     def finish(self, event: dict[str, object]) -> None:
         """Hand out what is left and then `event`, the last one."""
         self._finished.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         with self._lock:
             self._last = control.encode(event)
             for follower in self._followers:
