@@ -135,6 +135,15 @@ class GitHub:
         except binascii.Error as error:
             raise GitHubUnavailableError(f"GitHub sent {name} damaged") from error
 
+    def has_commit(self, repository: Repository, sha: str) -> bool:
+        """Whether GitHub has this commit (it may need a moment after a push)."""
+        path, params = f"{_path(repository)}/commits/{sha}", {"per_page": 1}  # of its files
+        try:
+            self._read(repository, "contents:read", path, shapes.ANYTHING, params=params)
+        except (NotFoundError, InvalidError):
+            return False
+        return True
+
     def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
         """This App's check run with that external id at a commit."""
         path = f"{_path(repository)}/commits/{sha}/check-runs"

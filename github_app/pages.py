@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, render_template, request
+from flask import Blueprint, Response, abort, render_template
 from flask.typing import ResponseReturnValue
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from github_app import job_view, joblog, policy, services, verdict
+from github_app import answers, job_view, joblog, policy, services, verdict
 from github_app.job_view import JobView
 from github_app.jobs import Status
 from github_app.models import Job, Repository, Runner
@@ -244,6 +244,6 @@ def error(problem: HTTPException) -> ResponseReturnValue:
     """An error as a page, or as JSON where programs ask."""
     status = problem.code or 500
     title, help_ = _ERRORS.get(status, (problem.name, problem.description or ""))
-    if request.path.startswith(("/api/", "/webhooks/")):
-        return jsonify(error=problem.name.lower().replace(" ", "_"), message=f"{title}. {help_}"), status
+    if answers.wants_json():
+        return answers.failure(status, problem.name.lower().replace(" ", "_"), f"{title}. {help_}")
     return render_template("error.html", status=status, title=title, advice=help_), status

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from github_app.config import Settings
-from github_app.github import GitHub, InvalidError
+from github_app.github import GitHub, InvalidError, NotFoundError
 from github_app.models import Repository
 from github_app.queue import JobRequest, Refusal, lane_of
 from runner.protocol import Conclusion
@@ -72,7 +72,7 @@ def wish(github: GitHub, settings: Settings, repository: Repository, sha: str) -
     except InvalidError:
         return Wish(repository, sha, RepoConfig(), RepoConfigError("the file is too long; shorten it", 1))
     if text is None:
-        return Wish(repository, sha, RepoConfig()) if _has_program(github, repository, sha) else None
+        return _without_config(github, repository, sha)
     try:
         config = parse(text)
         check_limits(config, text, settings)
@@ -104,8 +104,12 @@ def _line_of(key: bytes, text: bytes) -> int:
     return before.count(b"\n") + 1
 
 
-def _has_program(github: GitHub, repository: Repository, sha: str) -> bool:
+def _without_config(github: GitHub, repository: Repository, sha: str) -> Wish | None:
     try:
-        return github.file(repository, PROGRAM, sha) is not None
+        if github.file(repository, PROGRAM, sha) is None:
+            if not github.has_commit(repository, sha):
+                raise NotFoundError(f"{repository.full_name} has no commit {sha}")
+            return None
     except InvalidError:
-        return True  # too long to be handed out, but there
+        pass  # too long to be handed out, but there
+    return Wish(repository, sha, RepoConfig())

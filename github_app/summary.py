@@ -166,4 +166,4 @@ def _annotation(item: Annotation) -> dict[str, Any]:
 
 
 def _in_repository(path: str) -> bool:
-    return plain(path) == path and not path.startswith("/") and ".." not in path.split("/")
+    return one_line(path, 500) == path and not path.startswith("/") and ".." not in path.split("/")

@@ -24,7 +24,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from github_app import comments, payloads, queue, records, requests, services
-from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
+from github_app.github import GitHubError, GitHubUnavailableError, NotFoundError, RateLimitedError
 from github_app.models import Delivery, Repository
 from github_app.services import Services
 
@@ -37,6 +37,9 @@ AT_ONCE = 4
 PAUSE_MAX = timedelta(minutes=5)
 AGE_MAX = timedelta(days=3)
 """GitHub keeps a delivery three days; nobody waits for a robot longer."""
+
+NOT_FOUND_TRIES = 5
+"""GitHub announces a commit a moment before all of its servers have it."""
 
 SKIP_MARKS = ("[skip raas]", "[raas skip]")
 BRANCH_PREFIX = "refs/heads/"
@@ -94,7 +97,10 @@ def _process(here: Services, delivery: Delivery) -> None:
     except GitHubUnavailableError as error:
         _later(here, delivery, error)
     except GitHubError as error:
-        _settle(here, delivery, Plan("given up"), error=str(error))
+        if isinstance(error, NotFoundError) and delivery.tries < NOT_FOUND_TRIES:
+            _later(here, delivery, error)
+        else:
+            _settle(here, delivery, Plan("given up"), error=str(error))
     except Exception as error:
         log.exception("delivery %s (%s) failed", delivery.guid, delivery.event)
         _later(here, delivery, error)

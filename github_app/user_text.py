@@ -34,16 +34,17 @@ _SEPARATORS = re.compile("[\u2028\u2029]")
 
 _SECRETS = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)"
-    r"|(?:[A-Za-z0-9+/=]{16,}\n){1,200}-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----"  # cut off above
     r"|\bgh[pousr]_[\w.-]{16,}"
     r"|\bgithub_pat_\w{20,}"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # JSON web tokens
+    r"|\beyJ[\w-]{8,2000}\.[\w-]{8,}\.[\w-]*"  # JSON web tokens
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|\bAIza[\w-]{35}"
     r"|\b(?:glpat-|xox[abeprs]-|sk-|sk_live_|rk_live_|hf_|npm_|pypi-|dop_v1_)[\w-]{16,}"
     r"|\braas[a-z]{0,10}_[\w-]{20,}"
     r"|(?<=://)[^\s/:@]{1,200}:[^\s/@]{1,200}(?=@)"  # user:password@ in a URL
 )
+_KEY_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _ASSIGNED = re.compile(
     r"(?i)\b((?:[a-z0-9]{1,30}_){0,4}(?:password|passwd|secret|api_?key|access_key|token)[\"']?\s{0,3}[=:]\s{0,3}"
     r"[\"']?|authorization:\s{0,3}\w{1,20}\s{1,3}|bearer\s{1,3})([^\s\"']{8,})"
@@ -66,7 +67,18 @@ def plain(text: str) -> str:
 
 def redacted(text: str) -> str:
     """The text without what looks like a secret: known forms of tokens, keys, passwords in URLs."""
-    return _ASSIGNED.sub(rf"\1{REMOVED}", _SECRETS.sub(REMOVED, text))
+    return _ASSIGNED.sub(rf"\1{REMOVED}", _SECRETS.sub(REMOVED, _without_cut_key(text)))
+
+
+def _without_cut_key(text: str) -> str:
+    """Without the rest of a private key whose beginning was cut off above."""
+    end = _KEY_END.search(text)
+    if end is None or "PRIVATE KEY-----" in text[: end.start()]:
+        return text
+    before = text[: end.start()].split("\n")
+    while len(before) > 1 and _KEY_LINE.fullmatch(before[-2]):
+        del before[-2]
+    return "\n".join([*before[:-1], REMOVED]) + text[end.end() :]
 
 
 def one_line(text: str, length: int) -> str:
@@ -83,9 +95,7 @@ def inline(text: str, length: int = 1000) -> str:
     """
     flat = _MARKUP.sub(r"\\\1", one_line(text, length))
     flat = flat.replace("@", f"@{_BREAK}").replace(r"\:", rf"\:{_BREAK}").replace(r"\#", rf"\#{_BREAK}")
-    flat = re.sub(r"(?i)\b(www|gh)(?=\\[.-])", rf"\1{_BREAK}", flat)
-    # A number and a mark would begin a list; a long hexadecimal word would be linked as a commit.
-    return re.sub(r"\b([0-9a-f]{6})(?=[0-9a-f])", rf"\1{_BREAK}", flat)
+    return re.sub(r"(?i)\b(www|gh)(?=\\[.-])", rf"\1{_BREAK}", flat)
 
 
 def fenced(text: str) -> str:

@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from github_app import payloads, services
+from github_app import answers, payloads, services
 from github_app.models import Delivery
 
 BODY_MAX = 25 * 1024 * 1024
@@ -49,15 +49,19 @@ def receive() -> ResponseReturnValue:
     here = services.current()
     secret = here.settings.github_webhook_secret
     if secret is None or not secret.reveal():
-        return _error(503, "no_secret", "The server has no webhook secret; set RAAS_GITHUB_WEBHOOK_SECRET.")
+        return answers.failure(
+            503, "no_secret", "The server has no webhook secret; set RAAS_GITHUB_WEBHOOK_SECRET."
+        )
     body = request.get_data(cache=False)
     if not signed(body, request.headers.get("X-Hub-Signature-256"), secret.reveal()):
-        return _error(401, "bad_signature", "X-Hub-Signature-256 is missing or does not match the body.")
+        return answers.failure(
+            401, "bad_signature", "X-Hub-Signature-256 is missing or does not match the body."
+        )
     try:
         guid, event = _headers()
         check(event, body)
     except MalformedError as error:
-        return _error(400, "malformed", str(error))
+        return answers.failure(400, "malformed", str(error))
     stored = _store(guid, event, body)
     return jsonify(delivery=guid, stored=stored), 202
 
@@ -125,7 +129,3 @@ def _store(guid: str, event: str, body: bytes) -> bool:
     except IntegrityError:
         return False  # another process stored it between our look and our insert
     return True
-
-
-def _error(status: int, code: str, message: str) -> ResponseReturnValue:
-    return jsonify(error=code, message=message), status
