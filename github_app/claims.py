@@ -81,13 +81,13 @@ def _touch(session: Session, request: ClaimRequest, now: datetime) -> Runner:
     """Note that the runner is online. Its row's lock makes its claims follow one another."""
     statement = (
         update(Runner)
-        .where(Runner.id == request.runner_id)
+        .where(Runner.id == request.runner_id, Runner.revoked_at.is_(None))
         .values(seen_at=now, software=request.software, robot=request.robot.model_dump(mode="json"))
         .returning(Runner)
     )
     runner = session.scalars(statement).one_or_none()
     if runner is None:
-        raise NoSuchRunnerError(f"there is no runner {request.runner_id}; register it again")
+        raise NoSuchRunnerError(f"there is no runner {request.runner_id} any more; register it again")
     return runner
 
 
@@ -161,6 +161,7 @@ def _take(session: Session, lane: str, request: ClaimRequest, now: datetime, exp
 def _claimed(session: Session, job_id: int, runner: Runner, now: datetime) -> Job:
     job = session.get_one(Job, job_id, populate_existing=True)
     write_event(session, job, EventKind.CLAIMED, now, {"runner": runner.name, "attempt": job.attempt})
+    Database.wake(session, "queue")  # the next runner may look for the next job
     session.flush()
     return job
 

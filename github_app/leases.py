@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -170,7 +171,8 @@ def finish(
     if message.log is not None:
         joblog.append_last(session, job, message.log.offset, _bytes(message.log), limit=rules.log_bytes_max)
     job.reason = message.reason
-    job.results = message.model_dump(mode="json", exclude={"fence", "log"})
+    # By way of JSON text: it turns NaN, which PostgreSQL's JSON refuses, into null.
+    job.results = json.loads(message.model_dump_json(exclude={"fence", "log"}))
     move(session, job, kind, now=now, conclusion=message.conclusion)
     session.flush()
 

@@ -6,6 +6,7 @@ addresses it for downloading. Objects are named by job and row number, never by 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -157,6 +158,13 @@ class FileStore:
     def address(self, blob: Blob, delivery: Delivery) -> str:
         """Never asked: files are served from their path."""
         raise StoreError("local artifacts have no address of their own; serve their path")
+
+    def identity(self) -> str:
+        """A name that this directory keeps, made up on first use."""
+        path = self.root / ".identity"
+        with contextlib.suppress(FileExistsError), path.open("x") as file:
+            file.write(secrets.token_hex(16))
+        return path.read_text("ascii")
 
     def check(self) -> str:
         """Write and remove a file."""

@@ -1,0 +1,274 @@
+"""The server's side of the JOB CONTRACT over HTTP; `runner.protocol` says what each call means."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import IO
+
+from flask import Blueprint, Response, g, request
+from sqlalchemy.orm import Session
+
+from github_app import answers, artifacts, background, claims, github, leases, services, tokens
+from github_app.answers import ApiError
+from github_app.claims import ClaimRequest
+from github_app.leases import Holder
+from github_app.models import Job, Runner
+from github_app.moves import utc_now
+from github_app.services import Services
+from runner.protocol import (
+    FENCE_HEADER,
+    MAX_BODY,
+    PREFIX,
+    PROTOCOL_HEADER,
+    PROTOCOL_VERSION,
+    ArtifactGrant,
+    ArtifactsGrant,
+    ArtifactsOffer,
+    Claim,
+    ClaimedJob,
+    Fenced,
+    Finish,
+    Heartbeat,
+    JobLimits,
+    Register,
+    Telemetry,
+)
+
+blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
+
+SPOOL_MEMORY = 4 << 20
+PIECE = 1 << 16
+
+
+@blueprint.before_request
+def check_caller() -> None:
+    """Refuse who speaks another protocol, or is none of our runners, before anything else is looked at."""
+    request.max_content_length = MAX_BODY
+    spoken = request.headers.get(PROTOCOL_HEADER)
+    if spoken != str(PROTOCOL_VERSION):
+        raise ApiError(
+            426,
+            "protocol",
+            f"this server speaks {PROTOCOL_HEADER} {PROTOCOL_VERSION}, you {spoken or 'none'};"
+            " install the version of raas that the server runs",
+        )
+    if request.endpoint != "api.register":
+        g.runner_id = _bearer()
+
+
+def _bearer() -> int:
+    """Whose bearer token the request carries.
+
+    Raises:
+        ApiError: Nobody's (401).
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        with services.current().db.read() as session:
+            found = tokens.bearer(session, token.strip())
+        if found is not None:
+            return found
+    raise ApiError(
+        401,
+        "unauthorized",
+        "the runner's token is unknown or revoked; register again with `raas-server runner add`",
+        WWW_Authenticate="Bearer",
+    )
+
+
+@blueprint.post("/register")
+def register() -> Response:
+    """A one-time token for the runner's own."""
+    message = answers.body(Register)
+    with services.current().db.write() as session:
+        registered = tokens.register(session, message.token, message.software, utc_now())
+    if registered is None:
+        raise ApiError(
+            401,
+            "unauthorized",
+            "the one-time token is unknown, used or too old; make a new one with `raas-server runner add`",
+        )
+    return answers.message(registered)
+
+
+@blueprint.post("/claim")
+def claim() -> Response:
+    """Wait for a job. The wait holds a greenlet, and no connection to the database."""
+    here, wish = services.current(), answers.body(Claim)
+    request_ = ClaimRequest(g.runner_id, wish.key, wish.robot, wish.software)
+    if here.dispatcher.closed:
+        raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
+    deadline = time.monotonic() + wish.wait_s
+    with here.dispatcher.waiting(request_.runner_id, _labels(here, request_)) as waiter:
+        job = _try_claim(here, request_)
+        while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
+            if waiter.wait(left):
+                job = _try_claim(here, request_)
+    return answers.nothing() if job is None else answers.message(claimed_job(here, job))
+
+
+def _labels(here: Services, wish: ClaimRequest) -> frozenset[str] | None:
+    """What the runner answers to; None where its robot must not be given a job."""
+    with here.db.read() as session:
+        runner = session.get_one(Runner, wish.runner_id)
+    return claims.served_labels(runner.name, runner.labels, wish.robot) if wish.robot.healthy else None
+
+
+def _try_claim(here: Services, wish: ClaimRequest) -> Job | None:
+    with here.db.write() as session:
+        return claims.claim(session, wish, lease_s=here.settings.lease_s)
+
+
+def claimed_job(here: Services, job: Job) -> ClaimedJob:
+    """The job as its runner sees it."""
+    limits = here.settings
+    return ClaimedJob(
+        id=job.id,
+        attempt=job.attempt,
+        fence=job.fence or "",
+        repository=job.repository.full_name,
+        sha=job.sha,
+        ref=job.ref,
+        config=job.config,
+        sessions=min(job.sessions, limits.sessions_max),
+        limits=JobLimits(
+            timeout_s=min(job.timeout_s, limits.timeout_max_s),
+            prepare_s=limits.prepare_s,
+            source_bytes_max=limits.source_bytes_max,
+            log_bytes_max=limits.log_bytes_max,
+            artifact_bytes_max=limits.artifact_bytes_max,
+            artifact_count_max=limits.artifact_count_max,
+        ),
+        lease_s=limits.lease_s,
+        heartbeat_s=limits.heartbeat_s,
+        url=f"{limits.public_url}/jobs/{job.id}",
+    )
+
+
+@blueprint.get("/jobs/<int:job_id>/source")
+def source(job_id: int) -> Response:
+    """The commit as a tarball. It is fetched whole before it is passed on: its errors have to come first."""
+    here = services.current()
+    holder = Holder(g.runner_id, job_id, request.headers.get(FENCE_HEADER, ""))
+    with here.db.write() as session:
+        job = leases.held(session, holder)
+    spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed when the response is
+        SPOOL_MEMORY, mode="w+b", dir=str(here.settings.data_dir)
+    )
+    try:
+        with github.open_source(here.github, job) as chunks:
+            for chunk in chunks:
+                spool.write(chunk)
+    except BaseException:
+        spool.close()
+        raise
+    length = spool.tell()
+    spool.seek(0)
+    response = Response(_drain(spool), mimetype="application/gzip", direct_passthrough=True)
+    response.call_on_close(spool.close)
+    response.content_length = length
+    return response
+
+
+def _drain(spool: IO[bytes]) -> Iterator[bytes]:
+    while piece := spool.read(PIECE):
+        yield piece
+
+
+@blueprint.post("/jobs/<int:job_id>/running")
+def running(job_id: int) -> Response:
+    """The robot may move."""
+    here = services.current()
+    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    with here.db.write() as session:
+        leases.start(session, holder, background.lease_rules(here))
+    return answers.nothing()
+
+
+@blueprint.post("/jobs/<int:job_id>/heartbeat")
+def heartbeat(job_id: int) -> Response:
+    """The runner is alive."""
+    here, message = services.current(), answers.body(Heartbeat)
+    holder = Holder(g.runner_id, job_id, message.fence)
+    with here.db.write() as session:
+        answer = leases.heartbeat(session, holder, message, background.lease_rules(here))
+    return answers.message(answer)
+
+
+@blueprint.post("/jobs/<int:job_id>/telemetry")
+def telemetry(job_id: int) -> Response:
+    """The latest ticks, for live pages."""
+    here, message = services.current(), answers.body(Telemetry)
+    holder = Holder(g.runner_id, job_id, message.fence)
+    if not here.telemetry.trusts(holder.runner_id, job_id, holder.fence):
+        with here.db.read() as session:
+            _check_fence(session, holder)
+        here.telemetry.trust(holder.runner_id, job_id, holder.fence)
+    here.telemetry.put(job_id, message)
+    here.wakeups.notify_here(f"telemetry:{job_id}")
+    return answers.nothing()
+
+
+def _check_fence(session: Session, holder: Holder) -> None:
+    """As `leases.held`, without the lock: a telemetry post that comes a moment late does no harm."""
+    job = session.get(Job, holder.job_id)
+    if job is None or job.fence != holder.fence or job.runner_id != holder.runner_id:
+        raise leases.StaleFenceError(f"the lease of job {holder.job_id} was lost; stop it")
+
+
+@blueprint.post("/jobs/<int:job_id>/artifacts")
+def offer_artifacts(job_id: int) -> Response:
+    """Where to put files."""
+    here, message = services.current(), answers.body(ArtifactsOffer)
+    holder = Holder(g.runner_id, job_id, message.fence)
+    with here.db.write() as session:
+        job = leases.held(session, holder, or_lost=True)
+        rows = artifacts.offer(session, job, message.files, here.settings)
+    grants = [
+        ArtifactGrant(
+            id=row.id,
+            name=row.name,
+            upload=here.store.upload(artifacts.blob_of(row)) if row.stored_at is None else None,
+        )
+        for row in rows
+    ]
+    return answers.message(ArtifactsGrant(files=grants))
+
+
+@blueprint.post("/jobs/<int:job_id>/artifacts/<int:artifact_id>/stored")
+def artifact_stored(job_id: int, artifact_id: int) -> Response:
+    """A file is uploaded: look at it, then make it visible."""
+    here = services.current()
+    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    with here.db.write() as session:
+        row = artifacts.find(session, leases.held(session, holder, or_lost=True), artifact_id)
+    if row.stored_at is not None:
+        return answers.nothing()
+    blob = artifacts.blob_of(row)
+    here.store.confirm(blob)
+    with here.db.write() as session:
+        row = artifacts.find(session, leases.held(session, holder, or_lost=True), artifact_id)
+        artifacts.mark_stored(row, blob, utc_now())
+    return answers.nothing()
+
+
+@blueprint.post("/jobs/<int:job_id>/finish")
+def finish(job_id: int) -> Response:
+    """The job is over."""
+    here, message = services.current(), answers.body(Finish)
+    holder = Holder(g.runner_id, job_id, message.fence)
+    with here.db.write() as session:
+        leases.finish(session, holder, message, background.lease_rules(here))
+    return answers.nothing()
+
+
+@blueprint.post("/jobs/<int:job_id>/release")
+def release(job_id: int) -> Response:
+    """Back into the queue."""
+    here = services.current()
+    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    with here.db.write() as session:
+        leases.release(session, holder)
+    return answers.nothing()

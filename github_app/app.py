@@ -1,0 +1,96 @@
+"""The web application, put together from its parts."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, jsonify
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from github_app import answers, api, artifacts, logs, openapi, pages, public, services, webhooks
+from github_app.config import Settings
+from github_app.db import Database, DatabaseError
+from github_app.dispatch import Dispatcher
+from github_app.github import GitHub
+from github_app.services import Services
+from github_app.stores import open_store
+from github_app.telemetry import LatestTelemetry
+from github_app.wakeups import Wakeups
+from runner.protocol import MAX_BODY
+
+HEADERS = {"Cross-Origin-Opener-Policy": "same-origin", "X-Frame-Options": "DENY"}
+"""On every answer, beside what `pages.guard` says."""
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application, without its background loops (`background.Background`), which a server starts once.
+
+    The database has to be up to date (`Database.upgrade`).
+    """
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.secret_key = settings.secret_key.reveal()
+    app.config.update(
+        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    wakeups = Wakeups()
+    app.extensions[services.EXTENSION] = Services(
+        settings=settings,
+        db=Database(settings.database_url, wakeups.notify),
+        wakeups=wakeups,
+        dispatcher=Dispatcher(),
+        telemetry=LatestTelemetry(),
+        store=open_store(settings),
+        github=GitHub(settings),
+    )
+    logs.install(app)
+    answers.register(app)
+    for blueprint in (
+        webhooks.blueprint,
+        api.blueprint,
+        openapi.blueprint,
+        public.blueprint,
+        artifacts.blueprint,
+        pages.blueprint,
+    ):
+        app.register_blueprint(blueprint)
+    _health(app)
+    _headers(app)
+    return app
+
+
+def close(app: Flask) -> None:
+    """Give up what the application holds."""
+    here = services.of(app)
+    here.github.close()
+    here.db.close()
+
+
+def _health(app: Flask) -> None:
+    @app.get("/healthz")
+    def alive() -> Response:
+        """The process answers."""
+        return jsonify(status="ok")
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        """The process can work: its database answers and has the tables it should."""
+        here = services.current()
+        if here.dispatcher.closed:
+            return answers.failure(503, "stopping", "the server is stopping")
+        try:
+            with here.db.read() as session:
+                session.execute(text("SELECT 1 FROM jobs WHERE id = 0"))
+        except (SQLAlchemyError, DatabaseError):
+            return answers.failure(503, "database", "the database does not answer or is not upgraded")
+        return jsonify(status="ready")
+
+
+def _headers(app: Flask) -> None:
+    @app.after_request
+    def secure(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        if services.current().settings.public_url.startswith("https://"):
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        return response

@@ -1,0 +1,151 @@
+"""The server as processes: gunicorn with gevent workers, the background loops inside each of them.
+
+Import this only after `gevent.monkey.patch_all()`, as `cli.serve` does: a library that was imported before
+keeps waiting in a way that stops every greenlet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from types import FrameType
+from typing import IO, Any
+
+import gevent
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.ggevent import GeventWorker
+
+from github_app import app as application
+from github_app import logs, services
+from github_app.background import Background
+from github_app.config import Settings
+from github_app.db import Database, DatabaseError, lock_data_dir
+from github_app.models import Fact
+from github_app.stores import FileStore, open_store
+
+CONNECTIONS = 10_000
+"""Connections a worker may hold: each waiting runner and each live page has one."""
+GRACE_S = 20
+"""After SIGTERM requests have so long to end [s]; waiting runners are sent away at once."""
+
+
+class Worker(GeventWorker):  # type: ignore[misc]
+    """A gevent worker that runs the background loops, and ends long polls when it is to stop."""
+
+    _background: Background | None = None
+
+    def load_wsgi(self) -> None:
+        """Make the application and begin the loops."""
+        super().load_wsgi()
+        flask: Flask = self.wsgi
+        self._background = Background(flask)
+        self._background.start()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: let go of those who wait, so that the rest can end in time."""
+        if self._background is not None:
+            # A signal arrives between greenlets, where nothing may wait, not even for a lock.
+            gevent.spawn(services.of(self.wsgi).dispatcher.close)
+        super().handle_exit(sig, frame)
+
+    def run(self) -> None:
+        """Serve until told to stop, then end the loops."""
+        try:
+            super().run()
+        finally:
+            if self._background is not None:
+                self._background.stop()
+                application.close(self.wsgi)
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """Gunicorn without its command line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """What gunicorn is told."""
+        options: dict[str, Any] = {
+            "bind": self._settings.bind,
+            "workers": self._settings.workers,
+            "worker_class": f"{__name__}.Worker",
+            "worker_connections": CONNECTIONS,
+            "graceful_timeout": GRACE_S,
+            "timeout": 60,
+            "keepalive": 5,
+            "accesslog": None,
+            "loglevel": "warning",
+            "proc_name": "raas-server",
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """One application a worker."""
+        logs.configure()
+        return application.create_app(self._settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Bring a new or an embedded database up to date; refuse one that somebody else has to upgrade.
+
+    Raises:
+        DatabaseError: The database or the artifact directory cannot be used as it is.
+    """
+    database = Database(settings.database_url)
+    try:
+        current, wanted = database.revisions()
+        if database.is_sqlite or current is None:
+            database.upgrade()
+        elif current != wanted:
+            raise DatabaseError(
+                f"the database is at revision {current}, this software wants {wanted};"
+                " run `raas-server upgrade`"
+            )
+        store = open_store(settings)
+        if isinstance(store, FileStore):
+            _check_directory(database, store)
+    finally:
+        database.close()
+
+
+def _check_directory(database: Database, store: FileStore) -> None:
+    """Several hosts with a local artifact directory each would not find one another's files."""
+    if database.is_sqlite:
+        return
+    mine = f"file:{store.identity()}"
+    with database.write() as session:
+        fact = session.get(Fact, "artifact_store", with_for_update=True)
+        if fact is not None and fact.value.startswith("file:") and fact.value != mine:
+            raise DatabaseError(
+                "this database's artifacts lie in another directory, perhaps on another host;"
+                " set RAAS_ARTIFACTS to an S3, or share that directory, or, if it is gone, delete `artifact_store` from `facts`"
+            )
+        session.merge(Fact(name="artifact_store", value=mine))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        DatabaseError: The database cannot be used as it is, or another server uses it.
+    """
+    lock: IO[str] | None = lock_data_dir(settings.data_dir) if settings.is_sqlite else None
+    prepare(settings)
+    _allow_many_files()
+    try:
+        Server(settings).run()
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _allow_many_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
