@@ -9,6 +9,7 @@ import hmac
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -51,9 +52,10 @@ def headers(app: App, delivery: Delivery) -> dict[str, str]:
 class Hookshot:
     """Sends stored deliveries in background threads, one for each App that has some."""
 
-    def __init__(self, database: Database, timeout_s: float) -> None:
+    def __init__(self, database: Database, timeout_s: float, sending: Callable[[Delivery], None]) -> None:
         self._database = database
         self._timeout_s = timeout_s
+        self._sending = sending  # sees each delivery before it leaves
         self._wake = threading.Condition()
         self._busy: set[int] = set()
         self._stopped = False
@@ -134,6 +136,7 @@ class Hookshot:
                 return False
             delivery.attempted_at = now()
             delivery.request_headers = headers(delivery.app, delivery)
+        self._sending(delivery)
         outcome = self._attempt(http, delivery)
         with self._database.write() as session:
             session.execute(update(Delivery).where(Delivery.id == delivery.id).values(**outcome))

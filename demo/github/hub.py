@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from demo.github import pushes
 from demo.github.db import Database
@@ -11,9 +12,12 @@ from demo.github.faults import Faults
 from demo.github.git_store import GitStore
 from demo.github.hookshot import Hookshot
 from demo.github.limits import Limits
-from demo.github.models import Account, Repository
+from demo.github.models import Account, Delivery, Repository
 from demo.github.scope import Scope
 from demo.github.settings import Settings
+
+if TYPE_CHECKING:  # needs openapi-core, which only tests have
+    from demo.github.conformance import Conformance
 
 
 class Hub:
@@ -25,8 +29,13 @@ class Hub:
         self.store = GitStore(settings.repositories)
         self.faults = Faults()
         self.limits = Limits(settings.hourly_limit, settings.content_limit_per_minute)
-        self._hookshot = Hookshot(self.database, settings.hook_timeout_s)
+        self.conformance: Conformance | None = None
+        self._hookshot = Hookshot(self.database, settings.hook_timeout_s, self._sending)
         self._push_locks: dict[int, threading.Lock] = defaultdict(threading.Lock)
+
+    def _sending(self, delivery: Delivery) -> None:
+        if self.conformance is not None:
+            self.conformance.webhook(delivery.event, delivery.action, delivery.payload)
 
     def start(self) -> None:
         """Start sending webhooks."""

@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from demo.github.app import create_app
 from demo.github.hub import Hub
+from demo.github.rest.api import openapi_path
 from demo.github.settings import Settings
 from demo.github.world import World
+
+if TYPE_CHECKING:
+    from demo.github.conformance import Conformance
 
 
 class _Handler(WSGIRequestHandler):
@@ -44,10 +49,14 @@ class Running:
 
 
 @contextmanager
-def listening(data_dir: Path, *, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Iterator[Running]:
+def listening(
+    data_dir: Path, *, host: str = "127.0.0.1", port: int = 0, conformance: bool = False, **options: Any
+) -> Iterator[Running]:
     """Bind the port, then build the stand-in, so that its links carry the port that was really given.
 
-    `options` are further fields of `Settings`. The caller runs `server.serve_forever()`.
+    `options` are further fields of `Settings`. With `conformance` every exchange and every webhook is held
+    to GitHub's official description: see `hub.conformance.violations`. The caller runs
+    `server.serve_forever()`.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     server = make_server(host, port, _not_ready, threaded=True, request_handler=_Handler)
@@ -58,7 +67,9 @@ def listening(data_dir: Path, *, host: str = "127.0.0.1", port: int = 0, **optio
         url = f"http://{shown_host}:{server.server_port}"
         settings = Settings(data_dir=data_dir, public_url=url, **given)
         hub = Hub(settings)
-        server.app = create_app(hub)
+        server.app = app = create_app(hub)
+        if conformance:
+            hub.conformance = _conformance(app, settings.api_prefix)
         hub.start()
         try:
             write_admin_file(settings)
@@ -73,6 +84,18 @@ def _closing(server: BaseWSGIServer) -> Iterator[None]:
         yield
     finally:
         server.server_close()
+
+
+def _conformance(app: Flask, api_prefix: str) -> "Conformance":
+    # Imported here since only tests have openapi-core.
+    from demo.github.conformance import Conformance  # noqa: PLC0415
+
+    rules = [rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("api.")]
+    return Conformance(
+        (method, openapi_path(rule.rule.removeprefix(api_prefix)))
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    )
 
 
 def _not_ready(_environ: dict[str, Any], start_response: Any) -> list[bytes]:

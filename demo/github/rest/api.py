@@ -11,7 +11,6 @@ from typing import Any
 
 from flask import Blueprint, Response, json, request
 from werkzeug.exceptions import BadRequest
-from werkzeug.routing import Rule
 
 from demo.github import access, auth
 from demo.github.access import Installed, Person, Principal
@@ -116,7 +115,15 @@ class Api:
             if not fault.applied and (fault.drop or fault.status):
                 return _failed(fault)
         response = self._work(view, arguments, content)
+        self._compare(response, arguments)
         return _failed(fault) if fault is not None and fault.applied else response
+
+    def _compare(self, response: Response, arguments: dict[str, Any]) -> None:
+        """Hold the exchange to GitHub's description, where that is asked for."""
+        if self.hub.conformance is None or request.url_rule is None:
+            return
+        template = openapi_path(request.url_rule.rule.removeprefix(self.hub.settings.api_prefix))
+        self.hub.conformance.exchange(template, arguments, request, response)
 
     def _work(self, view: View, arguments: dict[str, Any], content: bool) -> Response:
         key = f"anonymous {request.remote_addr}"
@@ -167,6 +174,6 @@ def _failed(fault: Fault) -> Response:
     )
 
 
-def openapi_path(rule: Rule) -> str:
-    """Return a route as GitHub's OpenAPI description writes it: `<int:number>` becomes `{number}`."""
-    return re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
+def openapi_path(rule: str) -> str:
+    """Return a route's rule as GitHub's OpenAPI description writes it: `<int:number>` becomes `{number}`."""
+    return re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule)
