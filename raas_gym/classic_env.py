@@ -73,7 +73,7 @@ class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
             self._see(self._remote.step([0.0])[0])
         else:
             self._plant.reset(kwargs.get("seed"))
-            self.state = np.array([self._plant.theta, self._plant.theta_dot])
+            self.state = np.array(self._plant.state[:2])
         return self._get_obs()
 
     def step(self, u: Any) -> tuple[NDArray[np.float64], float, bool, dict[str, Any]]:
@@ -87,7 +87,7 @@ class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
             reward, info = -cost(*self.state.tolist(), torque), {}
             self._plant.apply(torque)
             self._plant.advance()
-            self.state = np.array([self._plant.theta, self._plant.theta_dot])
+            self.state = np.array(self._plant.state[:2])
         self._ticks += 1
         seen = self._get_obs()
         self.ts.append(self._ticks * self.dt)

@@ -44,7 +44,8 @@ class PendulumParams:
     torque_gain       rad/s²    acceleration per unit of action. The fit of 2020.
     viscous           1/s       viscous friction over inertia. Refit of the 2020 data.
     coulomb           rad/s²    dry friction while moving, over inertia. Refit of the 2020 data.
-    breakaway         rad/s²    dry friction in a period that begins at rest; 1.2 to 1.5 times coulomb is typical. Assumed.
+    breakaway         rad/s²    dry friction in a period that begins at rest; 1.2 to 1.5 times coulomb
+                                is typical. Assumed.
     dead_zone         action    actions up to this size move nothing. The motor's own is 12 % of
                                 duty (measured), which is 0.48 of an action, since duty is u/2·50 %;
                                 the driver compensates it and leaves about a tenth. Assumed.
@@ -171,11 +172,7 @@ def randomized(
 
 
 class Coefficients(NamedTuple):
-    """What one integration step multiplies with.
-
-    `early` and `late` split the period's sub-steps at the moment the velocity window opens; each
-    entry is the share (0..1) of the new torque in that sub-step, the rest being the old torque's.
-    """
+    """What one integration step multiplies with."""
 
     h: float
     gravity_kick: float
@@ -184,16 +181,11 @@ class Coefficients(NamedTuple):
     damping: float
     slide: float
     stick: float
-    early: tuple[float, ...]
-    late: tuple[float, ...]
 
 
 def coefficients(params: PendulumParams) -> Coefficients:
-    """The coefficients of one pendulum. Whole periods of delay are the plant's to keep."""
+    """The coefficients of one pendulum."""
     h = params.dt / params.substeps
-    fraction = math.fmod(params.delay, params.dt)
-    shares = tuple(1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) for step in range(params.substeps))
-    opens = params.substeps - round(params.velocity_window / h)
     return Coefficients(
         h=h,
         gravity_kick=h * params.gravity,
@@ -202,9 +194,33 @@ def coefficients(params: PendulumParams) -> Coefficients:
         damping=1.0 - h * params.viscous,
         slide=h * params.coulomb,
         stick=h * params.breakaway,
-        early=shares[:opens],
-        late=shares[opens:],
     )
+
+
+class Segment(NamedTuple):
+    """Sub-steps in a row with the same torque: `share` of the new drive, the rest of the old one.
+
+    The velocity window opens at the beginning of the segment with `opens`.
+    """
+
+    share: float
+    repeats: range
+    opens: bool
+
+
+def segments(params: PendulumParams) -> list[Segment]:
+    """The sub-steps of one period. Whole periods of delay are the plant's to keep."""
+    h = params.dt / params.substeps
+    fraction = math.fmod(params.delay, params.dt)
+    shares = [1.0 - min(1.0, max(0.0, (fraction - step * h) / h)) for step in range(params.substeps)]
+    opens = params.substeps - round(params.velocity_window / h)
+    plan: list[Segment] = []
+    for step, share in enumerate(shares):
+        if plan and plan[-1].share == share and step != opens:
+            plan[-1] = plan[-1]._replace(repeats=range(len(plan[-1].repeats) + 1))
+        else:
+            plan.append(Segment(share, range(1), step == opens))
+    return plan if opens < params.substeps else [*plan, Segment(1.0, range(0), True)]
 
 
 State = tuple[float, float, float, float]
@@ -239,7 +255,11 @@ def make_drive(params: PendulumParams) -> Drive | None:
 
 def make_step(params: PendulumParams) -> Step:
     """One period of one pendulum, without NumPy, which would cost ten times the arithmetic."""
-    return _euler_step(params) if params.integrator == "euler" else _verlet_step(coefficients(params))
+    return (
+        _euler_step(params)
+        if params.integrator == "euler"
+        else _verlet_step(coefficients(params), segments(params))
+    )
 
 
 def _euler_step(p: PendulumParams) -> Step:
@@ -258,22 +278,23 @@ def _euler_step(p: PendulumParams) -> Step:
     return step
 
 
-def _verlet_step(c: Coefficients) -> Step:
-    h, gravity_kick, torque_kick, torque_drag, damping, slide, stick, early, late = c
-    half, parts, sin = 0.5 * h, (early, late), math.sin
+def _verlet_step(c: Coefficients, plan: list[Segment]) -> Step:
+    h, gravity_kick, torque_kick, torque_drag, damping, slide, stick = c
+    half, sin = 0.5 * h, math.sin
 
     def step(state: State, new: float) -> State:
         theta, v, opened, old = state
         kick, keep = torque_kick * old, damping - torque_drag * abs(old)
         kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
         middle = theta + half * v
-        for part in parts:
-            opened = middle - half * v
-            for share in part:
+        for share, repeats, opens in plan:
+            torque, kept = kick + share * kick_change, keep + share * keep_change
+            if opens:
+                opened = middle - half * v
+            for _ in repeats:
                 # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
                 held = slide if v else stick
-                torque = kick + share * kick_change
-                v = v * (keep + share * keep_change) + torque + gravity_kick * sin(middle)
+                v = v * kept + torque + gravity_kick * sin(middle)
                 if v > held:
                     v -= slide
                 elif v < -held:
@@ -284,6 +305,10 @@ def _verlet_step(c: Coefficients) -> Step:
         return middle - half * v, v, opened, new
 
     return step
+
+
+ROUND = 1.5 * 2.0**52
+"""Adding and subtracting it rounds a float to the nearest whole number, in a third of `round`'s time."""
 
 
 def make_sensor(params: PendulumParams) -> Sensor | None:
@@ -304,9 +329,9 @@ def make_sensor(params: PendulumParams) -> Sensor | None:
 
     def counted(state: State) -> tuple[float, float]:
         theta, theta_dot, opened, _ = state
-        now = round((theta - hanging) / count)
+        now = (theta - hanging) / count + ROUND - ROUND
         if window:
-            theta_dot = (now - round((opened - hanging) / count)) * speed_count
+            theta_dot = (now - ((opened - hanging) / count + ROUND - ROUND)) * speed_count
         if theta_dot > MAX_SPEED:
             theta_dot = MAX_SPEED
         elif theta_dot < -MAX_SPEED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from raas_gym.dynamics import (
     MAX_TORQUE,
     PRESETS,
     PendulumParams,
+    State,
     make_drive,
     make_sensor,
     make_step,
@@ -78,7 +79,7 @@ START_OPTIONS = frozenset({"start", "theta", "theta_dot", "x_init", "y_init", "r
 
 
 class SimPlant:
-    """A simulated pendulum; `theta` (rad, unwrapped) and `theta_dot` (rad/s) are its true state.
+    """A simulated pendulum; its true θ (rad, unwrapped) and θ̇ (rad/s) come first in `state`.
 
     params: a `PendulumParams` or the name of a preset ("measured", "ideal", "raw_motor").
     randomize: relative half-widths by parameter name, drawn anew at each reset (True: `DEFAULT_SPREAD`).
@@ -96,6 +97,7 @@ class SimPlant:
         self._randomize = spread_of(randomize)
         self._start = checked_start(start)
         self._rng = np.random.default_rng()
+        self._params: PendulumParams | None = None
         self._use(self._nominal)
         self._place(math.pi, 0.0)
 
@@ -136,41 +138,61 @@ class SimPlant:
             torque = MAX_TORQUE
         elif torque < -MAX_TORQUE:
             torque = -MAX_TORQUE
-        self._new = self._drive(torque)
+        self._torque = torque
         return torque
 
     def advance(self) -> None:
         """Integrate one control period."""
-        new = self._new
-        if self._queue is not None:
-            self._queue.append(new)
-            new = self._queue.popleft()
-        self.theta, self.theta_dot, self._opened = self._step(self.theta, self.theta_dot, self._old, new)
-        self._old = new
+        self.run(self._torque)
 
     def measure(self) -> Measurement:
         """What the simulated encoder says."""
-        return Measurement(*self._sensor(self.theta, self.theta_dot, self._opened))
+        return Measurement(*(self.state[:2] if self._sensor is None else self._sensor(self.state)))
 
     def stop(self) -> None:
         """Command zero torque."""
-        self._new = 0.0
+        self._torque = 0.0
 
     def close(self) -> None:
         """Command zero torque; there is nothing to release."""
         self.stop()
 
     def _use(self, params: PendulumParams) -> None:
+        if params is self._params and params.delay < params.dt:
+            return  # nothing to make anew: most resets
         self._params = params
-        self._drive, self._step, self._sensor = make_drive(params), make_step(params), make_sensor(params)
+        self._sensor = make_sensor(params)
+        self.run = self._make_run()
+
+    def _make_run(self) -> Callable[[float], Sequence[float]]:
+        """One period under a torque within ±2; θ and θ̇ as measured come first in the answer.
+
+        `apply`, `advance` and `measure` in one function without the steps this pendulum does not need.
+        """
+        drive, step, sensor = make_drive(self._params), make_step(self._params), self._sensor
+        late = deque([0.0] * int(self._params.delay // self._params.dt))
+
+        def exactly(torque: float) -> Sequence[float]:
+            self.state = state = step(self.state, torque)
+            return state
+
+        def measured(torque: float) -> Sequence[float]:
+            self.state = state = step(self.state, drive(torque))
+            return sensor(state)
+
+        def delayed(torque: float) -> Sequence[float]:
+            late.append(torque if drive is None else drive(torque))
+            self.state = state = step(self.state, late.popleft())
+            return state if sensor is None else sensor(state)
+
+        if late or (drive is None) != (sensor is None):
+            return delayed
+        return exactly if drive is None else measured
 
     def _place(self, theta: float, theta_dot: float) -> None:
-        self.theta, self.theta_dot = theta, theta_dot
         # As if the pendulum had moved at this speed before the first tick, so that θ̇ reads true.
-        self._opened = theta - theta_dot * self._params.velocity_window
-        self._new = self._old = 0.0
-        whole_periods = int(self._params.delay // self._params.dt)
-        self._queue = deque([0.0] * whole_periods) if whole_periods else None
+        self.state: State = (theta, theta_dot, theta - theta_dot * self._params.velocity_window, 0.0)
+        self._torque = 0.0
 
     def _draw_start(self, options: Mapping[str, Any]) -> tuple[float, float]:
         if "theta" in options or "theta_dot" in options:
