@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,15 @@ class Engine:
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+    def ping(self) -> None:
+        """Whether it still answers.
+
+        Raises:
+            SandboxError: It does not.
+        """
+        with _engine_errors():
+            self._client.ping()
 
     def info(self) -> dict[str, Any]:
         """What the engine says of itself and its host."""
@@ -200,26 +209,45 @@ class Engine:
             )
         return Job(container, self._client)
 
-    def sweep(self, owner: str) -> list[str]:
-        """Remove every container and volume of `owner`; their names."""
+    def sweep(self, owner: str, keep: Collection[str] = ()) -> list[str]:
+        """Remove every container and volume of `owner` but those of the jobs in `keep`; their names."""
         label: dict[str, Any] = {"label": f"{OWNER_LABEL}={owner}"}
         removed = []
         with _engine_errors():
             for container in self._client.containers.list(all=True, filters=label):
-                removed.append(str(container.name))
-                _remove(container)
+                if container.labels.get(JOB_LABEL) not in keep:
+                    removed.append(str(container.name))
+                    _remove(container)
             for volume in self._client.volumes.list(filters=label):
-                removed.append(str(volume.name))
-                with contextlib.suppress(NotFound):
-                    volume.remove(force=True)
+                if (volume.attrs.get("Labels") or {}).get(JOB_LABEL) not in keep:
+                    removed.append(str(volume.name))
+                    with contextlib.suppress(NotFound):
+                        volume.remove(force=True)
         return removed
+
+    def stop_jobs(self, owner: str, job: str) -> None:
+        """End the containers of `job`, but for its keeper."""
+        for container in self._of_job(owner, job):
+            with _engine_errors(), contextlib.suppress(NotFound):
+                container.stop(timeout=0)
+
+    def find_volume(self, owner: str, job: str) -> ArtifactsVolume | None:
+        """The artifacts volume of `job`, where its keeper still runs."""
+        name = f"raas-{owner}-{job}"
+        with _engine_errors():
+            keepers = self._client.containers.list(filters={"name": f"^/?{name}-keeper$"})
+        return ArtifactsVolume(name, keepers[0], self._client) if keepers else None
 
     def last_exit(self, owner: str, job: str) -> Exit | None:
         """How the container of `job` ended, where it is still there and has ended by itself."""
-        labels = [f"{OWNER_LABEL}={owner}", f"{JOB_LABEL}={job}"]
+        ended = [c for c in self._of_job(owner, job) if c.status == "exited"]
+        return _exit(ended[0]) if ended else None
+
+    def _of_job(self, owner: str, job: str) -> list[Container]:
+        labels: dict[str, Any] = {"label": [f"{OWNER_LABEL}={owner}", f"{JOB_LABEL}={job}"]}
         with _engine_errors():
-            found = self._client.containers.list(all=True, filters={"label": labels, "status": "exited"})
-            return next((_exit(c) for c in found if not str(c.name).endswith("-keeper")), None)
+            found = self._client.containers.list(all=True, filters=labels)
+        return [container for container in found if not str(container.name).endswith("-keeper")]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,293 @@
+"""The loop: deliver what is held, ask for a job, work on it, and again, until told to drain.
+
+The first SIGTERM drains: the job at hand ends as usual and no new one is asked for. A second one, or a
+SIGINT, stops the job at hand too and reports that.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from raas_gym.control import ControlError
+from raas_gym.version import __version__
+from runner.attempt import AbandonedError, Attempt, GiveBackError
+from runner.client import Client, ConflictError, RefusedError, ServerError
+from runner.delivery import Delivery, deliver, give_back
+from runner.happenings import Happenings, Kind
+from runner.held import HeldJob, Phase
+from runner.joblog import JobLog
+from runner.program import Desk, Tools
+from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, Heartbeat, LogChunk, RobotReport
+from runner.pulse import Pulse, chunk
+from runner.recovery import recover
+from runner.sandbox import SandboxError
+from runner.sessions import SessionError
+
+POLL_S = min(30.0, WAIT_MAX_S)
+PAUSE_S = 1.0
+PAUSE_MAX_S = 30.0
+FREE_BYTES_MIN = 200 * 1024 * 1024
+"""With less room on the disk, no job is asked for."""
+LAST_TRY_S = 20.0
+"""How long a draining runner waits for a server that does not answer, before it leaves results on disk."""
+
+logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """One runner beside one robot.
+
+    Args:
+        tools: What it works with.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._draining = threading.Event()
+        self._stopping = threading.Event()
+        self._happenings: Happenings | None = None
+        self._robot: RobotReport | None = None
+
+    def run(self) -> None:
+        """Work until told to drain."""
+        self._tools.engine.sweep(self._tools.store.owner, [h.name for h in self._tools.store.held()])
+        self._tools.store.sweep()
+        pause = PAUSE_S
+        while not self._draining.is_set():
+            settled = self._settle()
+            job = self._claim() if settled else None
+            if job is not None:
+                self._work(*job)
+            if settled:
+                pause = PAUSE_S
+            else:
+                self._draining.wait(pause)
+                pause = min(2 * pause, PAUSE_MAX_S)
+        deadline = time.monotonic() + LAST_TRY_S
+        while not self._settle() and not self._stopping.is_set() and time.monotonic() < deadline:
+            self._stopping.wait(PAUSE_S)
+        logger.info("drained")
+
+    def drain(self) -> None:
+        """Let the job at hand end, then return from `run`."""
+        self._draining.set()
+
+    def stop(self) -> None:
+        """End the job at hand now, then return from `run`."""
+        self._draining.set()
+        self._stopping.set()
+        if (happenings := self._happenings) is not None:
+            happenings.post(Kind.HOST_STOPS)
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM drains, a second one or SIGINT stops, while in this block."""
+
+        def handle(number: int, _frame: FrameType | None) -> None:
+            if number == signal.SIGINT or self._draining.is_set():
+                logger.warning("stopping now")
+                # not here: a handler runs inside whatever lock the main thread holds
+                threading.Thread(target=self.stop, daemon=True).start()
+            else:
+                logger.info("draining: the job at hand ends, no new one is taken")
+                self.drain()
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+
+    # what is held from before
+
+    def _settle(self) -> bool:
+        """Recover and deliver every held job; whether none is left."""
+        return all([self._settle_one(held) for held in self._tools.store.held()])
+
+    def _settle_one(self, held: HeldJob) -> bool:
+        try:
+            ours = recover(self._tools, held)
+        except (SessionError, SandboxError, OSError) as error:
+            logger.warning("job %s: not recovered yet: %s", held.job.id, error)
+            return False
+        self._tools.store.renew_key(held.key)
+        if ours and self._hand_over(held, self._rest_of_log(held)) is Delivery.LATER:
+            return False
+        self._tools.store.drop(held)
+        return True
+
+    def _rest_of_log(self, held: HeldJob) -> LogChunk | None:
+        """Send the log as far as the server takes it; the rest, for `finish`."""
+        path = self._tools.store.folder(held) / "log"
+        if not path.exists():
+            return None
+        log = JobLog(path, held.job.limits.log_bytes_max)
+        try:
+            known = -1
+            offset = 0
+            while offset > known and offset < log.length:
+                known = offset
+                beat = Heartbeat(fence=held.job.fence, phase="delivering", log=chunk(log, offset))
+                offset = self._tools.client.heartbeat(held.job.id, beat).log_length
+        except ServerError:
+            pass  # concluded already, or out of reach: `finish` carries what it can
+        finally:
+            rest = chunk(log, offset)
+            log.close()
+        return rest
+
+    def _hand_over(self, held: HeldJob, rest: LogChunk | None) -> Delivery:
+        return deliver(self._tools.client, self._tools.store, held, rest)
+
+    # the next job
+
+    def _claim(self) -> tuple[ClaimedJob, str] | None:
+        """The next job and the key it was claimed with; None where none came."""
+        key = self._tools.store.claim_key()
+        began = time.monotonic()
+        poll = _Poll(self._tools.new_client(), self._claim_words(key, POLL_S), self._draining)
+        job = poll.wait()
+        if isinstance(job, ClaimedJob):
+            return job, key
+        if self._draining.is_set():
+            self._give_back_late_answer(key)
+            return None
+        quick = time.monotonic() - began < PAUSE_S
+        if isinstance(job, ServerError):
+            logger.warning("%s", job)
+            self._draining.wait(PAUSE_MAX_S if isinstance(job, RefusedError) else 2 * PAUSE_S)
+        elif quick:
+            self._draining.wait(2 * PAUSE_S)
+        return None
+
+    def _claim_words(self, key: str, wait_s: float) -> Claim:
+        return Claim(key=key, wait_s=wait_s, robot=self._report(), software=__version__)
+
+    def _give_back_late_answer(self, key: str) -> None:
+        """The poll we left may have been answered with a job: ask once more, and let it go."""
+        try:
+            job = self._tools.client.claim(self._claim_words(key, 0.0))
+            if job is not None:
+                self._tools.client.release(job.id, job.fence)
+        except ServerError as error:
+            logger.warning("%s", error)
+
+    def _report(self) -> RobotReport:
+        """The robot as the controller sees it, and whether this host is fit to run a job."""
+        trouble = self._trouble()
+        try:
+            status = self._tools.control.status()
+        except ControlError as error:
+            known = self._robot or _unknown_robot(self._tools.settings.labels)
+            return known.model_copy(update={"healthy": False, "message": str(error)[:4000]})
+        self._robot = RobotReport(
+            kind=status.kind,
+            plant="hardware" if status.plant == "hardware" else "simulated",
+            env_ids=status.env_ids[:50],
+            healthy=status.state != "unhealthy" and not trouble,
+            message=(trouble or status.message)[:4000],
+            passport=status.passport[:100],
+        )
+        return self._robot
+
+    def _trouble(self) -> str:
+        """Why this host cannot run a job now, or nothing."""
+        try:
+            self._tools.engine.ping()
+            if self._tools.store.free_bytes() < FREE_BYTES_MIN:
+                return f"the disk of {self._tools.store.path} is nearly full"
+        except (SandboxError, OSError) as error:
+            return str(error)
+        return ""
+
+    # the job at hand
+
+    def _work(self, job: ClaimedJob, key: str) -> None:
+        """One job, from its claim to its end."""
+        logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
+        store = self._tools.store
+        held = HeldJob(job=job, key=key)
+        store.save(held)
+        store.renew_key(key)
+        log = JobLog(store.folder(held) / "log", job.limits.log_bytes_max)
+        self._happenings = Happenings()
+        if self._stopping.is_set():
+            self._happenings.post(Kind.HOST_STOPS)
+        pulse = Pulse(self._tools.new_client(), job, log, self._happenings)
+        pulse.start()
+        try:
+            done = self._attempt(Desk(held, log, pulse, self._happenings))
+        finally:
+            pulse.stop()
+            log.close()
+            self._happenings = None
+        if done:
+            store.drop(held)
+        self._sweep()
+
+    def _attempt(self, desk: Desk) -> bool:
+        """Do the job and deliver it; whether nothing of it is left to do."""
+        held = desk.held
+        try:
+            Attempt(self._tools, desk).run()
+        except AbandonedError as error:
+            logger.warning("job %s: not ours any more: %s", held.job.id, error)
+            return True
+        except GiveBackError as error:
+            if give_back(self._tools.client, held, str(error)):
+                return True
+            held.phase = Phase.ENDED
+        except Exception:
+            logger.exception("job %s: the runner failed", held.job.id)
+            return False
+        desk.pulse.phase = "delivering results"
+        desk.pulse.flush(LAST_TRY_S)
+        return self._hand_over(held, desk.pulse.last_chunk()) is not Delivery.LATER
+
+    def _sweep(self) -> None:
+        held = [job.name for job in self._tools.store.held() if job.phase is not Phase.ENDED]
+        try:
+            self._tools.engine.sweep(self._tools.store.owner, held)
+        except SandboxError as error:
+            logger.warning("leftovers stay until the next job: %s", error)
+
+
+class _Poll:
+    """A long poll in a thread of its own, so that a signal need not wait for it."""
+
+    def __init__(self, client: Client, claim: Claim, leave: threading.Event) -> None:
+        self._answer: ClaimedJob | ServerError | None = None
+        self._leave = leave
+        self._over = threading.Event()
+        self._client = client
+        self._claim = claim
+        threading.Thread(target=self._run, name="claim", daemon=True).start()
+
+    def wait(self) -> ClaimedJob | ServerError | None:
+        """The answer, or None where there is none by the time we leave."""
+        while not self._over.wait(0.1):
+            if self._leave.is_set():
+                return None
+        return self._answer
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._client.claim(self._claim)
+        except ServerError as error:
+            self._answer = error
+        finally:
+            self._client.close()
+            self._over.set()
+
+
+def _unknown_robot(labels: list[str]) -> RobotReport:
+    kind = labels[0] if labels else "unknown"
+    return RobotReport(kind=kind, plant="simulated", env_ids=[], healthy=False, passport="unknown")

@@ -1,0 +1,227 @@
+"""One claimed job, from its source to its last words: prepare, ask, move, conclude.
+
+Nothing here runs twice. Before the robot may move, the phase `running` is on disk and the server has
+acknowledged it; from then on whatever happens ends in a `Finish`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+from runner import workspace
+from runner.client import ConflictError, RefusedError, ServerError, UnreachableError
+from runner.execution import execute
+from runner.happenings import Kind
+from runner.held import Phase
+from runner.motion import Motion
+from runner.program import Desk, Plan, Tools
+from runner.protocol import Conclusion, Finish
+from runner.repo_config import RepoConfig
+from runner.results import Stop
+from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.workspace import Source, SourceError
+
+SOURCE_SHARE = 0.8
+"""Part of the time to prepare that fetching the source may take."""
+
+logger = logging.getLogger(__name__)
+
+
+class AbandonedError(Exception):
+    """The job is not ours any more, and the robot did not move: forget it."""
+
+
+class GiveBackError(Exception):
+    """The robot did not move and cannot now: the job goes back into the queue."""
+
+
+class _JobError(Exception):
+    """The job is over before the robot moved."""
+
+    def __init__(self, conclusion: Conclusion, reason: str) -> None:
+        super().__init__(reason)
+        self.conclusion = conclusion
+
+
+class Attempt:
+    """One try at one job."""
+
+    def __init__(self, tools: Tools, desk: Desk) -> None:
+        self._tools = tools
+        self._desk = desk
+        self._job = desk.job
+        self._timings: dict[str, float] = {}
+
+    def run(self) -> Finish:
+        """Do the job; the last words, saved together with the results.
+
+        Raises:
+            AbandonedError: The claim was lost before the robot moved.
+            GiveBackError: It must go back into the queue.
+        """
+        try:
+            plan = self._plan()
+            with self._volume(plan) as volume_ready:
+                source = self._source(plan.config)
+                volume = volume_ready()
+                self._precheck(plan, source, volume)
+                self._ask_to_move()
+                with self._timed("session"):
+                    motion = Motion(self._tools, self._desk, plan, source, volume)
+                    motion.run()
+                with self._timed("artifacts"):
+                    finish = motion.conclude()
+                self._save(finish)
+                motion.forget()
+        except _JobError as error:
+            self._desk.log.say(str(error))
+            finish = Finish(fence=self._job.fence, conclusion=error.conclusion, reason=str(error)[:4000])
+            self._save(finish)
+        return finish
+
+    def _plan(self) -> Plan:
+        try:
+            config = RepoConfig.model_validate(self._job.config)
+        except ValidationError as error:
+            raise _JobError(
+                Conclusion.FAILURE, "This runner does not understand the job's settings."
+            ) from error
+        image, digest = self._image(config)
+        limits = self._tools.settings.limits(self._job.limits.artifact_bytes_max)
+        return Plan(config, image, digest, limits, min(config.timeout, self._job.limits.timeout_s))
+
+    def _image(self, config: RepoConfig) -> tuple[str, str]:
+        tag = self._tools.images.get(config.image)
+        if tag is None:
+            have = ", ".join(self._tools.images)
+            reason = f"This robot's host has no `{config.image}` image; it has: {have}."
+            raise _JobError(Conclusion.FAILURE, reason)
+        with _giving_back(), self._timed("image"):
+            digest = self._tools.engine.image_id(tag)
+        if digest is None:
+            raise GiveBackError(f"the image {tag} is gone: run `raas-runner image build`")
+        return tag, digest
+
+    @contextmanager
+    def _volume(self, plan: Plan) -> Iterator[Callable[[], ArtifactsVolume]]:
+        """The artifacts volume; it is made while the source comes, hence a function that waits for it."""
+        owner, engine = self._tools.store.owner, self._tools.engine
+        with ThreadPoolExecutor(1) as beside:
+            making = beside.submit(engine.create_volume, owner, self._desk.held.name, plan.limits, plan.image)
+
+            def ready() -> ArtifactsVolume:
+                with _giving_back():
+                    return making.result()
+
+            try:
+                yield ready
+            finally:
+                if making.exception() is None:
+                    _remove(making.result())
+
+    def _source(self, config: RepoConfig) -> Source:
+        with self._timed("source"):
+            source = self._fetch()
+        for note in source.notes:
+            self._desk.log.say(note)
+        if config.run == RepoConfig().run and not source.has_file("run.py"):
+            reason = "There is no run.py in the repository; add one, or name your program in `run`."
+            raise _JobError(Conclusion.FAILURE, reason)
+        if config.requirements is not None:
+            self._desk.log.say("`requirements` is not installed by this runner; the image has what it has")
+        return source
+
+    def _fetch(self) -> Source:
+        folder = self._tools.store.folder(self._desk.held)
+        archive, most = folder / "source.tar.gz", self._job.limits.source_bytes_max
+        try:
+            budget_s = SOURCE_SHARE * self._job.limits.prepare_s
+            self._tools.client.source(self._job.id, self._job.fence, archive, most, budget_s)
+            return workspace.unpack(archive, folder / "source", workspace.UNPACK_RATIO * most)
+        except ConflictError as error:
+            raise AbandonedError(str(error)) from error
+        except UnreachableError as error:
+            raise GiveBackError(f"the source did not come: {error}") from error
+        except (RefusedError, SourceError) as error:
+            raise _JobError(Conclusion.FAILURE, f"The source cannot be used: {error}") from error
+        finally:
+            archive.unlink(missing_ok=True)
+
+    def _precheck(self, plan: Plan, source: Source, volume: ArtifactsVolume) -> None:
+        """The same program in simulation, where the repository asks for it."""
+        if plan.config.precheck is None:
+            return
+        desk = self._desk
+        desk.pulse.phase = "checking in simulation"
+        desk.log.say("precheck in simulation")
+        with _giving_back(), self._timed("precheck"):
+            spec = plan.container(self._tools.store.owner, desk.held, source, volume)
+            ran = execute(self._tools.engine, spec, desk.log, desk.happenings, plan.timeout_s)
+        self._look_up()
+        if ran.stopped is Stop.TIMEOUT:
+            reason = f"The precheck in simulation was still running after {plan.timeout_s:g} s."
+            raise _JobError(Conclusion.FAILURE, reason)
+        if ran.exit is None or ran.exit.code != 0:
+            raise _JobError(Conclusion.FAILURE, "The precheck in simulation failed; the robot was not moved.")
+        desk.log.say("precheck passed")
+
+    def _ask_to_move(self) -> None:
+        """From here on the robot may have moved: on disk first, then at the server."""
+        self._look_up()
+        self._desk.held.phase = Phase.RUNNING
+        self._tools.store.save(self._desk.held)
+        try:
+            self._tools.client.running(self._job.id, self._job.fence, self._job.limits.prepare_s)
+        except ConflictError as error:
+            raise AbandonedError(str(error)) from error
+        except ServerError as error:
+            raise GiveBackError(f"the server did not let the robot move: {error}") from error
+
+    def _look_up(self) -> None:
+        """Has anything happened that ends the job before the robot moves?"""
+        seen = self._desk.happenings.seen
+        if (reason := seen(Kind.LOST)) is not None:
+            raise AbandonedError(reason)
+        if (reason := seen(Kind.CANCELLED)) is not None:
+            raise _JobError(Conclusion.CANCELLED, reason or "Cancelled.")
+        if seen(Kind.HOST_STOPS) is not None:
+            raise GiveBackError("the host stops the runner")
+
+    def _save(self, finish: Finish) -> None:
+        held = self._desk.held
+        held.phase, held.finish = Phase.ENDED, finish.model_copy(update={"timings": self._timings})
+        try:
+            self._tools.store.save(held)
+        except OSError as error:
+            # delivered from memory; after a kill before that, the controller's recording concludes it
+            logger.warning("job %s: the results cannot be kept on disk: %s", self._job.id, error)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._timings[part] = round(time.monotonic() - began, 3)
+
+
+@contextmanager
+def _giving_back() -> Iterator[None]:
+    """A Docker that fails before the robot moved is no fault of the job."""
+    try:
+        yield
+    except SandboxError as error:
+        raise GiveBackError(str(error)) from error
+
+
+def _remove(volume: ArtifactsVolume) -> None:
+    try:
+        volume.remove()
+    except SandboxError as error:
+        logger.warning("%s stays until the next sweep: %s", volume.name, error)

@@ -1,0 +1,108 @@
+"""A job made ready to run: what every part of an attempt needs, and the container it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raas_gym.control import ControlClient, SessionOpened
+from runner.client import Client
+from runner.happenings import Happenings
+from runner.hardening import Limits
+from runner.held import HeldJob, Store
+from runner.joblog import JobLog
+from runner.protocol import ClaimedJob
+from runner.pulse import Pulse
+from runner.repo_config import RepoConfig
+from runner.sandbox import ArtifactsVolume, ContainerSpec, Engine
+from runner.settings import Settings
+from runner.workspace import Source
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every attempt of this runner uses.
+
+    Attributes:
+        settings: The host's decisions.
+        store: Held jobs on disk.
+        engine: Docker.
+        control: The robot's controller.
+        client: The server, for the attempt's own thread.
+        token: The runner's token, for the clients of other threads.
+        images: Tag of the image by kind.
+    """
+
+    settings: Settings
+    store: Store
+    engine: Engine
+    control: ControlClient
+    client: Client
+    token: str
+    images: dict[str, str]
+
+    def new_client(self) -> Client:
+        """The server, for another thread."""
+        return Client(self.settings.server, self.token)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What lies on the desk while one job is worked on.
+
+    Attributes:
+        held: The job and its phase, on disk.
+        log: Its output.
+        pulse: Its heartbeat.
+        happenings: What others tell about it.
+    """
+
+    held: HeldJob
+    log: JobLog
+    pulse: Pulse
+    happenings: Happenings
+
+    @property
+    def job(self) -> ClaimedJob:
+        """The job."""
+        return self.held.job
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the job's settings and this host make of it.
+
+    Attributes:
+        config: What the repository asks for.
+        image: The image's tag.
+        digest: The image's digest.
+        limits: The walls.
+        timeout_s: Longest time of the program [s].
+    """
+
+    config: RepoConfig
+    image: str
+    digest: str
+    limits: Limits
+    timeout_s: float
+
+    def container(
+        self,
+        owner: str,
+        held: HeldJob,
+        source: Source,
+        volume: ArtifactsVolume,
+        session: SessionOpened | None = None,
+    ) -> ContainerSpec:
+        """The container of the program; without a session, the environment is simulated inside it."""
+        return ContainerSpec(
+            image=self.image,
+            command=["sh", "-c", self.config.run],
+            owner=owner,
+            job=held.name,
+            limits=self.limits,
+            source=source.root,
+            session_dir=Path(session.directory) if session else None,
+            socket=session.socket if session else None,
+            volume=volume.name,
+        )
