@@ -36,7 +36,8 @@ class UniformStreams:
             self._refill(row)
         columns = self._used[rows][:, None] + np.arange(count)
         self._used[rows] += count
-        return self._block[rows[:, None], columns]
+        drawn: NDArray[np.float64] = self._block[rows[:, None], columns]
+        return drawn
 
     def _refill(self, row: int) -> None:
         generator = self._generators[row]

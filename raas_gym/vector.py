@@ -44,7 +44,8 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     autoreset_mode             an `AutoresetMode` or its value: "NextStep" (default), "SameStep", "Disabled"
     dtype                      of the physics, the rewards and the states in `info`: float64 or float32
 
-    `info` has the keys of `PendulumEnv`, each an array (num_envs,), and `_key` saying for which it holds.
+    `info` has the keys of `PendulumEnv`, each an array (num_envs,), and `_key` saying for which it holds;
+    these arrays are not to be written to.
     """
 
     def __init__(
@@ -95,9 +96,10 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._drive, self._state_cost = np.zeros(size, dtype), np.zeros(size, dtype)
         self._history = np.zeros((1, size), dtype)
         self._delayed_by = np.zeros(size, np.intp)
-        self._tick, self._begun_at = 0, np.zeros(size, np.int64)
+        # Whole numbers in float64: exact, and a tick's time is one multiplication away.
+        self._elapsed, self._one, self._dt = np.zeros(size), np.array(1.0), np.array(self._nominal.dt)
         self._truncated = np.zeros(size, np.bool_)
-        self._any_truncated, self._first_end = False, 0
+        self._any_truncated, self._steps_to_end = False, 0
         self._low, self._high = np.array(-MAX_TORQUE, dtype), np.array(MAX_TORQUE, dtype)
         self._speed_weight, self._torque_weight = np.array(0.1, dtype), np.array(-0.001, dtype)
         # Handed out with every `info`, so nobody may write to them.
@@ -115,7 +117,7 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """Start an episode in every pendulum, or in those of `options["reset_mask"]` (bool (num_envs,)).
 
         An integer seed gives pendulum i `seed + i`; a sequence names them all; None goes on with each one's
-        stream. The other options are those of `SimPlant.reset`; `theta` and `theta_dot` may be arrays (num_envs,).
+        stream. The other options are those of `SimPlant.reset`; their numbers may be arrays (num_envs,).
         """
         self._refuse_closed()
         remaining = {} if options is None else dict(options)
@@ -136,8 +138,8 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
     def step(self, actions: NDArray[Any]) -> tuple[Observations, NDArray[Any], Flags, Flags, Info]:
         """One control period for all. Torques beyond ±2 are clipped.
 
-        Raises InvalidAction for NaN, infinity or a wrong shape, and ResetNeeded before the first reset or, with
-        autoreset disabled, while an ended pendulum waits for its reset.
+        Raises InvalidAction for NaN, infinity or a wrong shape, and ResetNeeded before the first reset or,
+        with autoreset disabled, while an ended pendulum waits for its reset.
         """
         self._refuse_closed()
         waiting = self._waiting()
@@ -202,9 +204,10 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             worst = int(np.argmin(finite))
             raise InvalidAction(f"action {worst} is {wanted[worst]}; give a finite torque between -2 and 2")
         if wanted.dtype != self.dtype:
-            return np.clip(wanted, -MAX_TORQUE, MAX_TORQUE).astype(self.dtype)
-        torques = np.minimum(wanted, self._high)
-        return np.maximum(torques, self._low, out=torques)
+            wanted = np.clip(wanted, -MAX_TORQUE, MAX_TORQUE).astype(self.dtype)
+        torques: Array = np.minimum(wanted, self._high)
+        np.maximum(torques, self._low, out=torques)
+        return torques
 
     def _advance(self, applied: Array) -> None:
         drive = self._dynamics.drive(applied)
@@ -216,7 +219,8 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             self._theta, self._theta_dot, self._drive, drive
         )
         self._drive = drive
-        self._tick += 1
+        self._elapsed = np.add(self._elapsed, self._one)
+        self._steps_to_end -= 1
 
     def _observations(self) -> Observations:
         """Measure; also remember what this state will cost at the next step."""
@@ -226,21 +230,22 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._state_cost = np.add(self._dynamics.squared_angle(theta), cost, out=cost)
         observations = np.empty((self.num_envs, 3), np.float32)
         np.cos(theta, out=observations[:, 0], casting="same_kind")
-        np.sin(theta, out=observations[:, 1], casting="same_kind")
+        observations[:, 1] = self._dynamics.sine(theta)
         observations[:, 2] = theta_dot
         return observations
 
     def _find_truncated(self) -> Flags:
-        if self._tick < self._first_end:
-            self._any_truncated = False
+        if self._steps_to_end > 0:
             return np.zeros(self.num_envs, np.bool_)
-        self._truncated = self._tick - self._begun_at >= self.max_episode_steps
+        self._truncated = self._elapsed >= self.max_episode_steps
         self._any_truncated = True
         return self._truncated.copy()
 
     def _info(self, applied: Array, which: Flags) -> Info:
+        # These two are the state itself.
+        self._theta.flags.writeable = self._theta_dot.flags.writeable = False
         return {
-            "t": (self._tick - self._begun_at) * self._nominal.dt,
+            "t": np.multiply(self._elapsed, self._dt),
             "_t": which,
             "applied": applied,
             "_applied": which,
@@ -320,7 +325,7 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             self._theta_dot.copy(),
             self._opened.copy(),
         )
-        self._drive, self._begun_at = self._drive.copy(), self._begun_at.copy()
+        self._drive, self._elapsed = self._drive.copy(), self._elapsed.copy()
         self._theta[rows], self._theta_dot[rows] = theta, theta_dot
         self._opened[rows] = theta - theta_dot * self._nominal.velocity_window
         self._drive[rows] = 0.0
@@ -329,7 +334,7 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if missing > 0:
             self._history = np.concatenate([self._history, np.zeros((missing, self.num_envs), self.dtype)])
         self._history[:, rows] = 0.0
-        self._begun_at[rows] = self._tick
-        self._first_end = int(self._begun_at.min()) + self.max_episode_steps
+        self._elapsed[rows] = 0.0
+        self._steps_to_end = self.max_episode_steps - int(self._elapsed.max())
         self._truncated[rows] = False
         self._any_truncated = bool(self._truncated.any())
