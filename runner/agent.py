@@ -7,7 +7,6 @@ SIGINT, stops the job at hand too and reports that.
 from __future__ import annotations
 
 import logging
-import shutil
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from types import FrameType
 from raas_gym.control import ControlError
 from raas_gym.version import __version__
 from runner.attempt import AbandonedError, Attempt, GiveBackError
-from runner.client import Client, ConflictError, RefusedError, ServerError
+from runner.client import Client, RefusedError, ServerError
 from runner.delivery import Delivery, deliver, give_back
 from runner.happenings import Happenings, Kind
 from runner.held import HeldJob, Phase
@@ -110,7 +109,7 @@ class Agent:
 
     def _settle(self) -> bool:
         """Recover and deliver every held job; whether none is left."""
-        return all([self._settle_one(held) for held in self._tools.store.held()])
+        return all(self._settle_one(held) for held in self._tools.store.held())
 
     def _settle_one(self, held: HeldJob) -> bool:
         try:

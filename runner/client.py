@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin
@@ -99,6 +100,7 @@ class Client:
     def __init__(self, server: str, token: str = "", stopping: threading.Event | None = None) -> None:
         self.server = server.rstrip("/")
         self._stopping = stopping or threading.Event()
+        self._clock_ahead_s: float | None = None
         self._http = requests.Session()
         self._http.headers.update(
             {PROTOCOL_HEADER: str(PROTOCOL_VERSION), "User-Agent": f"raas-runner/{__version__}"}
@@ -113,6 +115,25 @@ class Client:
     def register(self, token: str) -> Registered:
         """Exchange the one-time token for the runner's own."""
         return self._ask("register", Register(token=token, software=__version__), Registered, budget_s=15.0)
+
+    def check(self) -> float | None:
+        """Is the server there, does it speak our protocol and know us? How far our clock is ahead of its [s].
+
+        Asked with a heartbeat for a claim nobody holds, which changes nothing.
+
+        Raises:
+            ServerError: It is not, or does not.
+        """
+        try:
+            self._send("POST", "jobs/1/heartbeat", Heartbeat(fence="doctor"))
+        except _RetryError as error:
+            raise UnreachableError(str(error)) from error
+        except ConflictError:
+            pass
+        except RefusedError as error:
+            if error.status != requests.codes.not_found:
+                raise
+        return self._clock_ahead_s
 
     def claim(self, claim: Claim) -> ClaimedJob | None:
         """The next job, or None where none came in time. One try: the caller's loop repeats it."""
@@ -229,6 +250,7 @@ class Client:
             )
         except requests.RequestException as error:
             raise _RetryError(f"the server {self.server} does not answer: {_brief(error)}") from error
+        self._clock_ahead_s = _clock_ahead_s(response)
         if response.status_code // 100 != 2:
             with response:
                 raise _failure(response, self.server)
@@ -253,6 +275,13 @@ def _failure(response: requests.Response, server: str) -> Exception:
             status, "redirect", f"{server} redirects to {target}: register with that URL instead"
         )
     return RefusedError(status, said.error, said.message)
+
+
+def _clock_ahead_s(response: requests.Response) -> float | None:
+    try:
+        return time.time() - parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def _retry_after(response: requests.Response) -> float:
