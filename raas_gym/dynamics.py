@@ -88,18 +88,23 @@ class PendulumParams:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PendulumParams:
-        """The inverse of `as_dict`. Missing names keep the `MEASURED` value; unknown ones raise ValueError."""
+        """The inverse of `as_dict`; missing names keep the `MEASURED` value. ValueError for unknown ones."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(
                 f"unknown pendulum parameter {unknown[0]!r}; known are {', '.join(sorted(known))}"
             )
-        return cls(**{name: math.inf if value == "inf" else value for name, value in values.items()})
+        read: dict[str, Any] = {name: math.inf if value == "inf" else value for name, value in values.items()}
+        return cls(**read)
 
 
 def _problem(p: PendulumParams) -> str | None:
     """Why these parameters describe no pendulum, or None."""
+    return _problem_of_one(p) or _problem_of_several(p)
+
+
+def _problem_of_one(p: PendulumParams) -> str | None:
     for name in ("gravity", "torque_gain", "dt", "no_load_speed", "speed_limit"):
         if not getattr(p, name) > 0:
             return f"{name} must be above zero"
@@ -107,6 +112,10 @@ def _problem(p: PendulumParams) -> str | None:
         value = getattr(p, name)
         if not (value >= 0 and math.isfinite(value)):
             return f"{name} must be zero or more, and finite"
+    return None
+
+
+def _problem_of_several(p: PendulumParams) -> str | None:
     if not (p.dead_zone < MAX_TORQUE and p.coulomb <= p.breakaway):
         return f"dead_zone must stay under {MAX_TORQUE} and breakaway may not be under coulomb"
     if p.velocity_window > p.dt or p.substeps < 1:
@@ -286,19 +295,18 @@ def _verlet_step(c: Coefficients, plan: list[Segment]) -> Step:
         theta, v, opened, old = state
         kick, keep = torque_kick * old, damping - torque_drag * abs(old)
         kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
-        middle = theta + half * v
+        middle, dry = theta + half * v, slide if v else stick
         for share, repeats, opens in plan:
             torque, kept = kick + share * kick_change, keep + share * keep_change
             if opens:
                 opened = middle - half * v
             for _ in repeats:
                 # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
-                held = slide if v else stick
                 v = v * kept + torque + gravity_kick * sin(middle)
-                if v > held:
-                    v -= slide
-                elif v < -held:
-                    v += slide
+                if v > dry:
+                    v -= dry
+                elif v < -dry:
+                    v += dry
                 else:
                     v = 0.0
                 middle += h * v
