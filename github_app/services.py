@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask, current_app
 
 if TYPE_CHECKING:
-    from github_app.stores import Store
     from github_app.config import Settings
     from github_app.db import Database
     from github_app.dispatch import Dispatcher
     from github_app.github import GitHub
+    from github_app.stores import Store
     from github_app.telemetry import LatestTelemetry
     from github_app.wakeups import Wakeups
 

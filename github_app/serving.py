@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import resource
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import gevent
 from flask import Flask
@@ -30,23 +30,24 @@ GRACE_S = 20
 """After SIGTERM requests have so long to end [s]; waiting runners are sent away at once."""
 
 
-class Worker(GeventWorker):  # type: ignore[misc]
+class Worker(GeventWorker):
     """A gevent worker that runs the background loops, and ends long polls when it is to stop."""
 
+    _flask: Flask | None = None
     _background: Background | None = None
 
     def load_wsgi(self) -> None:
         """Make the application and begin the loops."""
         super().load_wsgi()
-        flask: Flask = self.wsgi
-        self._background = Background(flask)
+        self._flask = cast(Flask, self.wsgi)
+        self._background = Background(self._flask)
         self._background.start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: let go of those who wait, so that the rest can end in time."""
-        if self._background is not None:
+        if self._flask is not None:
             # A signal arrives between greenlets, where nothing may wait, not even for a lock.
-            gevent.spawn(services.of(self.wsgi).dispatcher.close)
+            gevent.spawn(_send_away, self._flask)
         super().handle_exit(sig, frame)
 
     def run(self) -> None:
@@ -54,12 +55,16 @@ class Worker(GeventWorker):  # type: ignore[misc]
         try:
             super().run()
         finally:
-            if self._background is not None:
+            if self._background is not None and self._flask is not None:
                 self._background.stop()
-                application.close(self.wsgi)
+                application.close(self._flask)
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+def _send_away(flask: Flask) -> None:
+    services.of(flask).dispatcher.close()
+
+
+class Server(BaseApplication):
     """Gunicorn without its command line."""
 
     def __init__(self, settings: Settings) -> None:
@@ -85,7 +90,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             if name in self.cfg.settings:
                 self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> Any:
         """One application a worker."""
         logs.configure()
         return application.create_app(self._settings)
@@ -124,7 +129,8 @@ def _check_directory(database: Database, store: FileStore) -> None:
         if fact is not None and fact.value.startswith("file:") and fact.value != mine:
             raise DatabaseError(
                 "this database's artifacts lie in another directory, perhaps on another host;"
-                " set RAAS_ARTIFACTS to an S3, or share that directory, or, if it is gone, delete `artifact_store` from `facts`"
+                " set RAAS_ARTIFACTS to an S3, or share that directory,"
+                " or, if it is gone, delete `artifact_store` from `facts`"
             )
         session.merge(Fact(name="artifact_store", value=mine))
 
