@@ -104,7 +104,7 @@ config_txt() {
         cat <<-END
 		# Hardware PWM; the analogue sound output would use the same channels.
 		dtparam=audio=off
-		dtoverlay=pwm-2chan,pin=12,func=4,pin2=13,func2=4
+		dtoverlay=pwm-2chan,$(pwm_pins)
 		END
     fi
     cat <<-END
@@ -114,6 +114,14 @@ config_txt() {
 	enable_uart=0
 	# raas end
 	END
+}
+
+# The overlay's words for the two pins; each belongs to one of the two channels.
+pwm_pins() {
+    case $RAAS_PIN_IN1,$RAAS_PIN_IN2 in
+        12,13 | 13,12) echo pin=12,func=4,pin2=13,func2=4 ;;
+        18,19 | 19,18) echo pin=18,func=2,pin2=19,func2=2 ;;
+    esac
 }
 
 # cmdline.txt on standard input -> the same words, the memory cgroup on, no serial console.
@@ -133,6 +141,9 @@ cmdline_txt() {
 step_boot() {
     say "boot settings"
     if [ "$plant" = simulated ]; then note "skipped: no motor here"; return; fi
+    if [ "$RAAS_PWM" = hardware ] && [ -z "$(pwm_pins)" ]; then
+        die "wiring $wiring: GPIO $RAAS_PIN_IN1 and $RAAS_PIN_IN2 are no two PWM channels: take 12 and 13, or 18 and 19"
+    fi
     local boot new
     for boot in "$root/boot/firmware" "$root/boot" ''; do
         if [ -f "$boot/config.txt" ] && [ -f "$boot/cmdline.txt" ]; then break; fi
@@ -237,7 +248,7 @@ name=${name:-$(uname -n | tr '[:upper:]' '[:lower:]' | cut -d. -f1)}
 for step in "${only[@]}"; do
     [[ " ${STEPS[*]} " = *" $step "* ]] || die "no step is called '$step': ${STEPS[*]}"
 done
-[ -n "$dry" ] || [ "$(id -u)" = 0 ] || die "this changes the system: run it with sudo, or look first with --dry-run"
+[ -n "$dry$root" ] || [ "$(id -u)" = 0 ] || die "this changes the system: run it with sudo, or look first with --dry-run"
 # shellcheck source=hardware/wiring/standard.env
 . "$SRC/hardware/wiring/$wiring.env"
 

@@ -9,7 +9,7 @@ The drawing is plain SVG without scripts or fonts of its own. Units: SVG user un
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,18 +125,16 @@ class Drawing:
         )
 
     def _place_pins(self) -> dict[str, Point]:
-        """Where a wire meets each pin: `block.pin` -> the outer end of the pin's line."""
+        """Where a wire meets each pin, by `block.pin`."""
         places: dict[str, Point] = {}
         for name, block in self._wiring["blocks"].items():
             x, y, width, height = block["box"]
-            ends: Mapping[str, Callable[[float], Point]] = {
-                "left": lambda at, x=x: (x, at),
-                "right": lambda at, x=x, width=width: (x + width, at),
-                "bottom": lambda at, y=y, height=height: (at, y + height),
-            }
-            for side, end in ends.items():
-                for pin, at in block.get(side, {}).items():
-                    places[f"{name}.{pin}"] = end(at)
+            for pin, at in block.get("left", {}).items():
+                places[f"{name}.{pin}"] = (x, at)
+            for pin, at in block.get("right", {}).items():
+                places[f"{name}.{pin}"] = (x + width, at)
+            for pin, at in block.get("bottom", {}).items():
+                places[f"{name}.{pin}"] = (at, y + height)
         return places
 
     def _end(self, end: str | Sequence[float]) -> Point:
