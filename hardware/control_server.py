@@ -13,6 +13,7 @@ import select
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -24,6 +25,8 @@ from raas_gym import control
 MAX_CONNECTIONS = 64
 IDLE_S = 300.0
 """A connection without a request for this long is closed [s]."""
+FAREWELL_S = 2.0
+"""How long a stream may take to send its last event when the controller stops [s]."""
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +52,25 @@ class ControlServer:
         self.path = path
         self._operations = operations
         self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, threading.Thread] = {}
         self._closing = False
         self._listener = _listen(path)
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening, hang up on everybody and remove the socket."""
+        """Stop listening, let streams send their last event, hang up and remove the socket."""
         self._closing = True
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
-        for connection in (self._listener, *tuple(self._open)):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        _shut(self._listener, socket.SHUT_RDWR)
         self._listener.close()
+        peers = list(self._open.items())
+        for connection, _ in peers:
+            _shut(connection, socket.SHUT_RD)
+        deadline = time.monotonic() + FAREWELL_S
+        for connection, thread in peers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            _shut(connection, socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while not self._closing:
@@ -75,10 +83,11 @@ class ControlServer:
                 with connection, contextlib.suppress(OSError):
                     connection.send(control.encode(_refusal(refuse)))
                 continue
-            threading.Thread(target=self._serve, args=[connection], name="peer", daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=[connection], name="peer", daemon=True)
+            self._open[connection] = thread
+            thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        self._open.add(connection)
         try:
             with connection, connection.makefile("rb") as lines:
                 connection.settimeout(IDLE_S)
@@ -88,7 +97,7 @@ class ControlServer:
         except OSError:
             pass  # the peer hung up or fell silent: it may come again
         finally:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             self._slots.release()
 
     def _answer(self, connection: socket.socket, line: bytes) -> None:
@@ -124,6 +133,11 @@ class ControlServer:
             _stream(connection, follower)
         finally:
             feed.unsubscribe(follower)
+
+
+def _shut(connection: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):  # it may be closed already
+        connection.shutdown(how)
 
 
 def _refusal(error: control.ControlError) -> dict[str, Any]:
@@ -174,7 +188,7 @@ def _listen(path: Path) -> socket.socket:
         raise StartupError(f"cannot listen at {path}: {error.strerror}; choose another --socket") from error
     finally:
         os.umask(mask)
-    listener.listen(16)
+    listener.listen(2 * MAX_CONNECTIONS)
     return listener
 
 

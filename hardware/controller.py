@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hardware.errors import StartupError
 from hardware.ledger import Ledger, SessionKey
 from hardware.results import Results, key_of
 from hardware.robot import Robot
@@ -166,13 +165,13 @@ class Controller:
     def _close(self, request: dict[str, Any]) -> dict[str, Any]:
         key, session = _key(request), self._session
         if session is not None and session.key == key:
-            session.end("closed", _why(request, "the runner closed the session"))
+            session.close(_why(request, "the runner closed the session"))
             return {"summary": asdict(session.summary())}
         return {"summary": asdict(self._concluded(key))}
 
     def _result(self, request: dict[str, Any]) -> dict[str, Any]:
         key, session = _key(request), self._session
-        if session is not None and session.key == key and not session.over:
+        if session is not None and session.key == key and not session.ending:
             raise control.ControlError(
                 "busy", f"session {key} is still open: close it or follow it to its end"
             )
@@ -194,6 +193,9 @@ class Controller:
         return {}
 
     def _concluded(self, key: SessionKey) -> control.SessionSummary:
+        session = self._session
+        if session is not None and session.key == key and self._results.directory(key).exists():
+            return session.summary()  # even where a full disk did not take it
         summary = self._results.summary(key)
         if summary is None:
             opened = (
@@ -215,13 +217,7 @@ class Controller:
     def _conclude_lost(self, key: SessionKey) -> None:
         request = self._results.request(key) or _unreadable_request(key, self._robot.profile.env_ids[0])
         end = End("controller_lost", "the controller died during the session; what it had recorded is kept")
-        try:
-            summary = conclude(self._results, self._robot.profile, request, end)
-        except OSError as error:
-            raise StartupError(
-                f"job {key}, cut off by a crash, cannot be concluded ({error.strerror}): "
-                f"free space in {self._results.root} or mend its access"
-            ) from error
+        summary = conclude(self._results, self._robot.profile, request, end)
         log.warning("job %s: open when the controller died; %s rows were kept", key, summary.ticks)
 
 

@@ -33,6 +33,8 @@ from raas_gym.trajectory import Header, Tick
 
 SOCKET_NAME = "step.sock"
 MAX_RESETS = 100
+LEAVE_S = 0.05
+"""How long the news of a container's end may overtake its last bytes [s]."""
 HORIZON_S = 20.0
 """The scored time of RaasPendulum [s]: 400 ticks at 20 Hz."""
 
@@ -67,6 +69,7 @@ class Session:
         self._ending: tuple[str, str] | None = None
         self._host: EnvHost | None = None
         self._opened = threading.Event()
+        self._served = threading.Event()
         self._over = threading.Event()
         self._summary: control.SessionSummary | None = None
         self._thread = threading.Thread(target=self._run, name=f"session {self.key}", daemon=True)
@@ -94,6 +97,11 @@ class Session:
         return self._opened.is_set() and not self.over
 
     @property
+    def ending(self) -> bool:
+        """Whether its end has begun: its summary comes within moments."""
+        return self._ending is not None or self._served.is_set() or self.over
+
+    @property
     def over(self) -> bool:
         """Whether it is concluded and the robot is free."""
         return self._over.is_set()
@@ -108,6 +116,11 @@ class Session:
         self._robot.stop()
         if host is not None:
             host.stop(message)
+
+    def close(self, message: str) -> None:
+        """The runner wants it over. A program that left just before is given the time to have left."""
+        if not self._served.wait(LEAVE_S):
+            self.end("closed", message)
 
     def summary(self) -> control.SessionSummary:
         """Wait for the end; what the session came to."""
@@ -180,6 +193,7 @@ class Session:
             return host.serve()
         finally:
             deadline.cancel()
+            self._served.set()
 
     def _make_directory(self) -> None:
         uid = self.request.client_uid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from hardware.robot import Profile
 from raas_gym import control
 from raas_gym.scores import pendulum_scores
 from raas_gym.trajectory import Trajectory, TrajectoryError, load
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,21 @@ def conclude(
 ) -> control.SessionSummary:
     """Make the artifacts and the summary of a session that ended, and write them durably.
 
-    Raises:
-        OSError: They could not be written.
+    On a disk that takes no more the session still has its summary, and the recording as it is.
     """
     key = key_of(request)
-    directory = results.directory(key)
-    trajectory = _recorded(results.recording(key))
-    summary = summarize(trajectory, profile, request, end, _write_files(trajectory, directory))
-    results.conclude(summary)
+    recording = results.recording(key)
+    trajectory = _recorded(recording)
+    try:
+        files = _write_files(trajectory, results.directory(key))
+    except OSError as error:
+        log.warning("job %s: no artifacts, only %s: %s", key, recording, error.strerror)
+        files = {"trajectory.traj": str(recording)}
+    summary = summarize(trajectory, profile, request, end, files)
+    try:
+        results.conclude(summary)
+    except OSError as error:
+        log.warning("job %s: the summary could not be written: %s", key, error.strerror)
     return summary
 
 
