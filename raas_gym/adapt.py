@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import gymnasium
@@ -21,8 +22,9 @@ Finished: TypeAlias = tuple[Floats, float, bool, bool]
 """(observation, reward, terminated, truncated)"""
 
 
-class Adapter(Protocol):
-    """What the host needs of an environment."""
+@dataclass(frozen=True)
+class Layout:
+    """Sizes, names and times of a hosted environment; `neutral` is the action that does nothing."""
 
     dt: float
     horizon: int
@@ -31,8 +33,16 @@ class Adapter(Protocol):
     action_columns: tuple[str, ...]
     observation_columns: tuple[str, ...]
     neutral: Floats
-    simulated: bool
-    passport: Mapping[str, Any]
+    simulated: bool = True
+    passport: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Adapter(Protocol):
+    """What the host needs of an environment."""
+
+    @property
+    def layout(self) -> Layout:
+        """What stays the same for the whole session."""
 
     def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
         """Reset; the flat observation."""
@@ -60,11 +70,17 @@ class StagedAdapter:
 
     def __init__(self, env: PendulumEnv) -> None:
         self._env = env
-        self.dt, self.horizon = env.dt, HORIZON
-        self.action_size, self.observation_size = 1, 3
-        self.action_columns, self.observation_columns = env.action_columns, env.observation_columns
-        self.neutral: Floats = (0.0,)
-        self.simulated, self.passport = env.plant.simulated, env.plant.passport
+        self.layout = Layout(
+            dt=env.dt,
+            horizon=HORIZON,
+            action_size=1,
+            observation_size=3,
+            action_columns=env.action_columns,
+            observation_columns=env.observation_columns,
+            neutral=(0.0,),
+            simulated=env.plant.simulated,
+            passport=env.plant.passport,
+        )
 
     def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
         """Bring the plant to the start."""
@@ -90,21 +106,21 @@ class StagedAdapter:
 
 
 class WholeAdapter:
-    """Any environment, stepped as a whole. Without a `dt` of its own it ticks at its render_fps, or at 20 Hz."""
-
-    simulated = True
+    """Any environment, stepped as a whole: every `dt` if it has one, else at its render_fps or 20 Hz."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        self._env = env
-        self.dt = float(getattr(env.unwrapped, "dt", 0) or 1.0 / env.metadata.get("render_fps", 20))
+        self._env, self._space = env, env.action_space
         limit = env.spec.max_episode_steps if env.spec else None
-        self.horizon = limit or HORIZON
-        self.passport: Mapping[str, Any] = {}
-        self._space = env.action_space
-        self.action_size, self.observation_size = _size(env.action_space), _size(env.observation_space)
-        self.action_columns = _names("action", self.action_size)
-        self.observation_columns = _names("observation", self.observation_size)
-        self.neutral: Floats = _neutral(env.action_space)
+        action_size, observation_size = space_size(env.action_space), space_size(env.observation_space)
+        self.layout = Layout(
+            dt=float(getattr(env.unwrapped, "dt", 0) or 1.0 / env.metadata.get("render_fps", 20)),
+            horizon=limit or HORIZON,
+            action_size=action_size,
+            observation_size=observation_size,
+            action_columns=_names("action", action_size),
+            observation_columns=_names("observation", observation_size),
+            neutral=_neutral(env.action_space),
+        )
         self._next: Any = None
         self._recorded: Floats = ()
 
@@ -137,7 +153,7 @@ class WholeAdapter:
         if isinstance(space, spaces.Discrete):
             first = int(space.start)
             return np.int64(min(first + int(space.n) - 1, max(first, round(action[0]))))
-        assert isinstance(space, spaces.Box)  # noqa: S101 - `_size` refused anything else
+        assert isinstance(space, spaces.Box)  # noqa: S101 - `space_size` refused anything else
         return np.clip(np.array(action).reshape(space.shape), space.low, space.high).astype(space.dtype)
 
 
@@ -146,14 +162,15 @@ def flatten(value: Any) -> Floats:
     return tuple(np.asarray(value, dtype=np.float64).ravel().tolist())
 
 
-def unflatten(space: spaces.Box | spaces.Discrete, values: Floats) -> Any:
+def unflatten(space: spaces.Space[Any], values: Floats) -> Any:
     """The inverse of `flatten`: a fresh array of the space's shape and dtype, or an integer."""
     if isinstance(space, spaces.Discrete):
         return np.int64(values[0])
     return np.array(values, dtype=space.dtype).reshape(space.shape)
 
 
-def _size(space: spaces.Space[Any]) -> int:
+def space_size(space: spaces.Space[Any]) -> int:
+    """How many floats an element is; raises ValueError for a space that cannot be hosted."""
     if isinstance(space, spaces.Discrete):
         return 1
     if isinstance(space, spaces.Box):
@@ -171,5 +188,5 @@ def _neutral(space: spaces.Space[Any]) -> Floats:
     """Doing nothing: zero, or what is nearest to it within the space; the first of a Discrete space."""
     if isinstance(space, spaces.Box):
         return flatten(np.clip(0.0, space.low, space.high))
-    assert isinstance(space, spaces.Discrete)  # noqa: S101 - `_size` refused anything else
+    assert isinstance(space, spaces.Discrete)  # noqa: S101 - `space_size` refused anything else
     return (float(space.start),)

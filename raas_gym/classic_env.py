@@ -16,13 +16,14 @@ from gym import spaces
 from numpy.typing import NDArray
 
 from raas_gym.dynamics import IDEAL, MAX_SPEED, MAX_TORQUE, cost
-from raas_gym.env import torque_of
+from raas_gym.env import limited, torque_of
 from raas_gym.link import SOCKET_VARIABLE
 from raas_gym.plants import SimPlant
 from raas_gym.remote import RemoteEnv
+from raas_gym.render import draw
 
 
-class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
+class ClassicPendulumEnv(gym.Env[Any, Any]):
     """reset() -> observation; step(u) -> (observation, reward, done, info); done is never true.
 
     observation: float64 (cos θ, sin θ, θ̇). Attributes: `hardware` (True on a robot), `state` (θ, θ̇), `dt`,
@@ -63,7 +64,7 @@ class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
         self._plant.reset(seed)
         return [seed]
 
-    def reset(self, **kwargs: Any) -> NDArray[np.float64]:
+    def reset(self, **kwargs: Any) -> NDArray[np.float64]:  # type: ignore[override]  # the API of 2020
         """Simulation: a random start. Robot: zero torque, and what the sensors say a tick later.
 
         Accepts gym 0.26's `seed`.
@@ -76,15 +77,16 @@ class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
             self.state = np.array(self._plant.state[:2])
         return self._get_obs()
 
-    def step(self, u: Any) -> tuple[NDArray[np.float64], float, bool, dict[str, Any]]:
+    def step(self, u: Any) -> tuple[NDArray[np.float64], float, bool, dict[str, Any]]:  # type: ignore[override]
         """One tick with a torque in a sequence of one, clipped to ±2."""
-        torque = float(np.clip(torque_of(u), -MAX_TORQUE, MAX_TORQUE))
+        torque = limited(torque_of(u))
         self.last_u = torque
         if self._remote is not None:
             observation, reward, _, _, info = self._remote.step([torque])
             self._see(observation)
         else:
-            reward, info = -cost(*self.state.tolist(), torque), {}
+            theta, theta_dot = self.state.tolist()
+            reward, info = -cost(theta, theta_dot, torque), {}
             self._plant.apply(torque)
             self._plant.advance()
             self.state = np.array(self._plant.state[:2])
@@ -96,9 +98,11 @@ class ClassicPendulumEnv(gym.Env):  # type: ignore[misc]  # gym ships no types
         self.costs.append(-reward)
         return seen, reward, False, info
 
-    def render(self, mode: str = "human") -> NDArray[np.uint8] | None:
+    def render(self, mode: str | None = None) -> NDArray[np.uint8] | None:  # type: ignore[override]
         """A frame (500, 500, 3) for "rgb_array"; nothing otherwise, so that no display is needed."""
-        return None
+        if (mode or self.render_mode) != "rgb_array":
+            return None
+        return draw(float(self.state[0]), self.last_u or 0.0)
 
     def close(self) -> None:
         """Motor off, session over."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, TURN, PendulumParams, cost, wrapped
 from raas_gym.plants import Plant, SimPlant
+from raas_gym.render import Window, draw
 
 PI = math.pi
 FLOAT32 = np.dtype(np.float32)
-# Packing into an empty array takes half the time of building one from numbers.
-pack = struct.Struct("=3f").pack_into
 cos, sin, empty = math.cos, math.sin, np.empty
+# Packing into an empty array takes half the time of building one from numbers.
+pack: Callable[..., None] = struct.Struct("=3f").pack_into
 
 Observation = NDArray[np.float32]
 Answer = tuple[Observation, float, bool, bool, dict[str, Any]]
@@ -43,7 +44,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
     render_mode None, "rgb_array" or "human" (a window; needs pygame)
 
     `reset(options=…)` takes the options of `SimPlant.reset`. `info` carries `t` (s since reset),
-    `applied` (torque after limits), `late`, `missed_ticks` and, in simulation, the true `theta` and `theta_dot`.
+    `applied` (torque after limits), `late`, `missed_ticks` and, in simulation, the true `theta`, `theta_dot`.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 20}  # noqa: RUF012 - Gymnasium's own declaration
@@ -75,7 +76,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._ready = self._closed = False
         # The simulation, while `step` may take the short way: between reset and close, without a window.
         self._training: SimPlant | None = None
-        self._window: Any = None
+        self._window: Window | None = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -155,16 +156,15 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         return wrapped(self._theta), self._theta_dot
 
     def render(self) -> NDArray[np.uint8] | None:
-        """A frame (500, 500, 3) for "rgb_array"; None for "human", whose window is drawn by every step too."""
+        """A frame (500, 500, 3) for "rgb_array"; None for "human", which each step shows by itself."""
         if self.render_mode is None:
             gymnasium.logger.warn('make the environment with render_mode="rgb_array" or "human" to render it')
             return None
-        from raas_gym.render import Window, draw  # noqa: PLC0415 - training renders nothing
-
         frame = draw(self._theta, self._applied)
         if self.render_mode == "rgb_array":
             return frame
-        self._window = self._window or Window(self.metadata["render_fps"])
+        if self._window is None:
+            self._window = Window(self.metadata["render_fps"])
         self._window.show(frame)
         return None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import gymnasium
 
-from raas_gym.adapt import Floats, adapt
+from raas_gym.adapt import Adapter, Floats, adapt
 from raas_gym.link import (
     FRAME_TIMEOUT,
     PROTOCOL,
@@ -103,29 +103,30 @@ class EnvHost:
         connect_timeout: float | None = None,
         socket_mode: int = 0o666,
     ) -> None:
-        self._adapter = adapter = adapt(env)
-        dt = adapter.dt if dt is None else dt
+        self._adapter: Adapter = adapt(env)
+        layout = self._adapter.layout
+        dt = layout.dt if dt is None else dt
         if not 0.001 <= dt <= 10.0:
             raise ValueError(f"dt is {dt} s; give a tick between 0.001 and 10 seconds")
         self.spec = Spec(
             env_id=env_id or (env.spec.id if env.spec else type(env.unwrapped).__name__),
             robot=robot,
             dt=dt,
-            horizon=adapter.horizon if horizon is None else horizon,
+            horizon=layout.horizon if horizon is None else horizon,
             action_space=encode_space(env.action_space),
             observation_space=encode_space(env.observation_space),
-            columns=adapter.observation_columns,
-            action_columns=adapter.action_columns,
+            columns=layout.observation_columns,
+            action_columns=layout.action_columns,
             hold_ticks=hold_ticks,
             realtime=realtime,
-            simulated=adapter.simulated,
+            simulated=layout.simulated,
             max_ticks=max_ticks,
             max_resets=max_resets,
-            passport=adapter.passport,
+            passport=layout.passport,
         )
         self._on_tick, self._connect_timeout = on_tick, connect_timeout
         self._reset_options = frozenset(reset_options)
-        self._codec = StateCodec(adapter.action_size, adapter.observation_size)
+        self._codec = StateCodec(layout.action_size, layout.observation_size)
         self._patience = dt if realtime else FRAME_TIMEOUT
         self._stop_reason: str | None = None
         self._ticks = self._resets = self._steps = self._missed = 0
@@ -135,7 +136,7 @@ class EnvHost:
         self._running = False
         self._unannounced: tuple[bool, bool] | None = None
         self._deadline = 0.0
-        self._action = self._applied = adapter.neutral
+        self._neutral = self._action = self._applied = layout.neutral
         self._observation: Floats = ()
         self._recorded: Floats = ()
         # Since the last STATE that answered a STEP: ticks without an action, reward not yet told.
@@ -217,10 +218,10 @@ class EnvHost:
         return message
 
     def _run_tick(self) -> None:
-        """One real-time tick: hold the last action or take a new one, wait for the deadline, measure, report."""
+        """One real-time tick: hold or take an action, wait for the deadline, measure, report."""
         started, self._deadline = self._deadline, self._deadline + self.spec.dt
         if self._idle >= self.spec.hold_ticks:
-            self._action = self._adapter.neutral
+            self._action = self._neutral
         self._applied = self._adapter.begin(self._action)
         stepped, applied_at = False, 0.0
         while (message := self._port.next_message(self._deadline - SPIN)) is not None:
@@ -246,9 +247,7 @@ class EnvHost:
         lag = now - self._deadline
         self._worst_lag = max(self._worst_lag, lag)
         if lag > STALL:
-            raise _EndedError(
-                "stalled", f"the host fell {lag:.1f} s behind its clock, so this run is void; run it again"
-            )
+            raise _EndedError("stalled", f"the host fell {lag:.1f} s behind its clock; run the job again")
 
     def _act(self, payload: bytes) -> None:
         self._action = self._codec.decode_action(payload)
@@ -335,7 +334,7 @@ class EnvHost:
         if self._episode < 0 or self._stepped:
             self._episode, self._first_tick, self._stepped = self._episode + 1, self._ticks, False
         self._recorded = self._adapter.recorded()
-        self._action = self._applied = self._adapter.neutral
+        self._action = self._applied = self._neutral
         self._idle, self._missed_since, self._owed = self.spec.hold_ticks, 0, 0.0
         self._running, self._unannounced = True, None
         self._deadline = time.monotonic()

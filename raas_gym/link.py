@@ -28,10 +28,10 @@ What is said, in order:
    session), `ended` (with the reason: a limit was reached, the job was cancelled, the robot failed).
 
 Time belongs to the host: it ticks at absolute deadlines whether or not the client steps, holds the
-last action for `hold_ticks` ticks and then applies none until the next. Limits: a frame is at most 1 MiB, JSON
-from the client at most 64 KiB, a space at most 65,536 elements. A message that breaks a rule ends the session with
-ERROR and stops the motor. A peer that stops in the middle of a frame is given `FRAME_TIMEOUT` seconds.
-A host that speaks another version answers HELLO with `version`.
+last action for `hold_ticks` ticks and then applies none until the next. Limits: a frame is at most
+1 MiB, JSON from the client at most 64 KiB, a space at most 65,536 elements. A message that breaks a
+rule ends the session with ERROR and stops the motor. A peer that stops in the middle of a frame is
+given `FRAME_TIMEOUT` seconds. A host that speaks another version answers HELLO with `version`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _HEADER = struct.Struct("<IB")
 
 
 class LinkError(RuntimeError):
-    """The other side broke the contract, refused, or went away. `code` is one of the contract's, or "gone"."""
+    """The other side broke the contract, refused, or went away. `code`: the contract's, or "gone"."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class Spec:
     """What the host serves: JSON of the SPEC message.
 
     `columns` name the recorded observation. `horizon` is the number of scored ticks. `realtime` is
-    False where the clock waits for the client. `action_space` and `observation_space` are as `encode_space` gives.
+    False where the clock waits for the client. Spaces are as `encode_space` gives them.
     """
 
     env_id: str
@@ -313,7 +313,7 @@ def decode_space(value: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
 
 
 def send(sock: socket.socket, data: bytes) -> None:
-    """Send all of it; raises LinkError("gone") if the peer is not there or takes nothing for FRAME_TIMEOUT."""
+    """Send all of it; raises LinkError("gone") if the peer is not there."""
     try:
         sock.sendall(data)
     except OSError as error:

@@ -63,13 +63,13 @@ class Plant(Protocol):
         """Command a torque (action units) from now on; return what is really commanded after limits."""
 
     def advance(self) -> None:
-        """Let one control period pass. A simulation computes it; hardware returns at once, time passes by itself."""
+        """Let one control period pass: a simulation computes it, for hardware time passes by itself."""
 
     def measure(self) -> Measurement:
         """Read the sensors, now."""
 
     def stop(self) -> None:
-        """Motor off. Safe at any time, from any thread, any number of times; ends a `reset` that is under way."""
+        """Motor off. Safe at any time, from any thread, again and again; ends a `reset` under way."""
 
     def close(self) -> None:
         """Motor off, and release what is held."""
@@ -86,6 +86,7 @@ class SimPlant:
     """
 
     simulated = True
+    state: State
 
     def __init__(
         self,
@@ -97,8 +98,8 @@ class SimPlant:
         self._randomize = spread_of(randomize)
         self._start = checked_start(start)
         self._rng = np.random.default_rng()
-        self._params: PendulumParams | None = None
-        self._use(self._nominal)
+        self._params = self._nominal
+        self._build()
         self._place(math.pi, 0.0)
 
     @property
@@ -158,9 +159,12 @@ class SimPlant:
         self.stop()
 
     def _use(self, params: PendulumParams) -> None:
-        if params is self._params and params.delay < params.dt:
-            return  # nothing to make anew: most resets
-        self._params = params
+        if params is not self._params or params.delay >= params.dt:
+            self._params = params
+            self._build()
+
+    def _build(self) -> None:
+        params = self._params
         self._sensor = make_sensor(params)
         self.run = self._make_run()
 
@@ -170,28 +174,28 @@ class SimPlant:
         `apply`, `advance` and `measure` in one function without the steps this pendulum does not need.
         """
         drive, step, sensor = make_drive(self._params), make_step(self._params), self._sensor
-        late = deque([0.0] * int(self._params.delay // self._params.dt))
+        on_the_way = deque([0.0] * int(self._params.delay // self._params.dt))
 
         def exactly(torque: float) -> Sequence[float]:
             self.state = state = step(self.state, torque)
             return state
 
         def measured(torque: float) -> Sequence[float]:
-            self.state = state = step(self.state, drive(torque))
-            return sensor(state)
+            self.state = state = step(self.state, drive(torque))  # type: ignore[misc]  # chosen below
+            return sensor(state)  # type: ignore[misc]
 
         def delayed(torque: float) -> Sequence[float]:
-            late.append(torque if drive is None else drive(torque))
-            self.state = state = step(self.state, late.popleft())
+            on_the_way.append(torque if drive is None else drive(torque))
+            self.state = state = step(self.state, on_the_way.popleft())
             return state if sensor is None else sensor(state)
 
-        if late or (drive is None) != (sensor is None):
+        if on_the_way or (drive is None) != (sensor is None):
             return delayed
         return exactly if drive is None else measured
 
     def _place(self, theta: float, theta_dot: float) -> None:
         # As if the pendulum had moved at this speed before the first tick, so that θ̇ reads true.
-        self.state: State = (theta, theta_dot, theta - theta_dot * self._params.velocity_window, 0.0)
+        self.state = (theta, theta_dot, theta - theta_dot * self._params.velocity_window, 0.0)
         self._torque = 0.0
 
     def _draw_start(self, options: Mapping[str, Any]) -> tuple[float, float]:

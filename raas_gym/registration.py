@@ -33,13 +33,13 @@ def register_envs() -> None:
 def make_pendulum(**kwargs: Any) -> gymnasium.Env[Observation, Any]:
     """The pendulum: the robot's where `RAAS_STEP_SOCKET` names a session, else a simulation.
 
-    On the robot the arguments that shape a simulation (`params`, `randomize`, `start`) mean nothing and are ignored,
-    so that a program needs no change.
+    On the robot the arguments that shape a simulation (`params`, `randomize`, `start`) mean nothing and
+    are ignored, so that a program needs no change.
     """
     if os.environ.get(SOCKET_VARIABLE):
-        from raas_gym.remote import RemoteEnv  # noqa: PLC0415 - a simulation needs no socket code
+        from raas_gym.remote import RemotePendulumEnv  # noqa: PLC0415 - a simulation needs no socket code
 
-        return RemoteEnv(render_mode=kwargs.get("render_mode"))
+        return RemotePendulumEnv(render_mode=kwargs.get("render_mode"))
     return PendulumEnv(**kwargs)
 
 

@@ -10,15 +10,19 @@ import json
 import math
 import os
 import socket
+import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
+from numpy.typing import NDArray
 
-from raas_gym.adapt import flatten, unflatten
+from raas_gym.adapt import flatten, space_size, unflatten
+from raas_gym.env import PendulumEnv
 from raas_gym.link import (
     PROTOCOL,
     SOCKET_VARIABLE,
@@ -34,7 +38,11 @@ from raas_gym.link import (
     receive,
     send,
 )
+from raas_gym.render import draw
 from raas_gym.version import __version__
+
+PATIENCE = 120
+"""Seconds without an answer after which a robot is taken for hung; a reset on hardware may take 30."""
 
 
 class SessionError(RuntimeError):
@@ -64,17 +72,18 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self.dt = self.robot.dt
         self.action_space = decode_space(self.robot.action_space)
         self.observation_space = decode_space(self.robot.observation_space)
-        self._action_size = _size(self.action_space)
-        self._codec = StateCodec(self._action_size, _size(self.observation_space))
+        self._action_size = space_size(self.action_space)
+        self._codec = StateCodec(self._action_size, space_size(self.observation_space))
         self._ready = False
+        self._latest: State | None = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Bring the robot to its start; on hardware this takes as long as the pendulum needs to come to rest."""
+        """Bring the robot to its start; hardware takes as long as the pendulum needs to come to rest."""
         super().reset(seed=seed)
         try:
-            request = json.dumps({"seed": seed, "options": dict(options or {})}).encode()
+            request = json.dumps({"seed": seed, "options": self._options(options or {})}).encode()
         except TypeError as error:
             raise ValueError(f"reset options must be plain numbers, strings and lists ({error})") from error
         self._ready = False
@@ -83,7 +92,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return unflatten(self.observation_space, state.observation), self._info(state)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Propose an action; returns when the tick ends. A Box action out of range is limited by the robot."""
+        """Propose an action; returns when the tick ends. The robot limits a Box action out of range."""
         if not self._ready:
             self._connected()
             raise ResetNeeded("call reset() before step()")
@@ -96,17 +105,15 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """The latest observation, without waiting for a tick."""
         return unflatten(self.observation_space, self._ask(frame(Kind.OBSERVE)).observation)
 
-    def render(self) -> None:
-        """Nothing: the robot is the picture, and the job's page shows it."""
-
     def close(self) -> None:
         """Leave the session; the motor goes off."""
         if self._socket is not None:
-            try:
+            with suppress(LinkError):  # it is over already
                 send(self._socket, frame(Kind.BYE))
-            except LinkError:
-                pass  # it is over already
             self._drop()
+
+    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(options)
 
     def _hello(self) -> Spec:
         hello = json.dumps({"protocol": PROTOCOL, "client": f"raas_gym {__version__}"}).encode()
@@ -127,20 +134,23 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         if kind is not Kind.STATE:
             self._drop()
             raise SessionError(f"the robot answered with {kind.name} out of turn; the session is over")
-        return self._codec.decode_state(payload)
+        self._latest = self._codec.decode_state(payload)
+        return self._latest
 
     def _exchange(self, message: bytes) -> tuple[Kind, bytes]:
         """Send one message and wait for its answer."""
         sock = self._connected()
         try:
-            send(sock, message)
-        except LinkError:
-            pass  # the reason may still be waiting to be read
-        try:
+            with suppress(LinkError):  # the reason may still be waiting to be read
+                send(sock, message)
             kind, payload = receive(sock, self._reader)
         except LinkError as error:
             self._drop()
             raise SessionError(f"the robot's session is over: {error.message}") from error
+        except BaseException:
+            # Interrupted between question and answer: the next answer would be that of this question.
+            self._drop()
+            raise
         if kind is Kind.ERROR:
             self._refused(decode_error(payload))
         return kind, payload
@@ -186,6 +196,26 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return {"t": state.t, "applied": applied, "late": state.late, "missed_ticks": state.missed_ticks}
 
 
+class RemotePendulumEnv(RemoteEnv):
+    """The robot behind `RaasPendulum-v1`: takes what a simulation takes, so that a program needs no change.
+
+    `randomize` and `params` among the reset options describe a simulation and are left out. "rgb_array"
+    renders a drawing of what was measured; "human" shows nothing, for a job has no screen.
+    """
+
+    metadata: dict[str, Any] = PendulumEnv.metadata
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A frame (500, 500, 3) for "rgb_array", else None."""
+        if self.render_mode != "rgb_array" or self._latest is None:
+            return None
+        cosine, sine, _ = self._latest.observation
+        return draw(math.atan2(sine, cosine), self._latest.applied[0])
+
+    def _options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name not in ("randomize", "params")}
+
+
 def _connect(path: str | None) -> socket.socket:
     path = path or os.environ.get(SOCKET_VARIABLE)
     if not path:
@@ -193,15 +223,13 @@ def _connect(path: str | None) -> socket.socket:
             f"no robot here: {SOCKET_VARIABLE} is not set; run this inside a job, or with `raas run`"
         )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Blocking with a limit kept by the kernel: Python's own timeout would cost a system call each time.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", PATIENCE, 0))
     try:
         sock.connect(path)
     except OSError as error:
         sock.close()
         raise SessionError(
-            f"no robot answers at {path} ({error.strerror or error}); the session is over, or it is not a job's socket"
+            f"no robot answers at {path} ({error.strerror or error}); the job's one session may be over"
         ) from error
     return sock
-
-
-def _size(space: spaces.Box | spaces.Discrete) -> int:
-    return 1 if isinstance(space, spaces.Discrete) else math.prod(space.shape)

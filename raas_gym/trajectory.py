@@ -79,15 +79,19 @@ class Header:
     version: int = VERSION
 
     @property
+    def applied_columns(self) -> tuple[str, ...]:
+        """The names of the applied action's values: "applied" or "applied_0", …"""
+        return tuple(name.replace("action", "applied", 1) for name in self.action_columns)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of a row's values, in order."""
-        applied = tuple(name.replace("action", "applied", 1) for name in self.action_columns)
         return (
             "tick",
             "t",
             *self.observation_columns,
             *self.action_columns,
-            *applied,
+            *self.applied_columns,
             "applied_at",
             "reward",
             "late",
@@ -103,10 +107,7 @@ class Header:
         """Parse and check; raises TrajectoryError."""
         try:
             values = json.loads(text)
-            if values["version"] > VERSION:
-                raise TrajectoryError(
-                    f"this trajectory has version {values['version']}; update raas to read it"
-                )
+            _check_version(values["version"])
             known = {one.name for one in fields(cls)}
             values = {name: value for name, value in values.items() if name in known}
             for name in ("observation_columns", "action_columns"):
@@ -118,6 +119,11 @@ class Header:
             raise TrajectoryError(
                 f"the trajectory's header is damaged ({error}); the file cannot be used"
             ) from error
+
+
+def _check_version(version: int) -> None:
+    if version > VERSION:
+        raise TrajectoryError(f"this trajectory has version {version}; update raas to read it")
 
 
 @dataclass(frozen=True)

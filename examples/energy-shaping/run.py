@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+
 import raas_gym  # noqa: F401 - registers RaasPendulum-v1
 
 GRAVITY, GAIN, DAMPING = 28.6, 8.0, 1.0  # 1/s², rad/s² per unit of torque, 1/s: see README.md
@@ -77,7 +78,8 @@ def report(angles: np.ndarray, total: float) -> None:
         points = " ".join(f"{2 * step},{100 - 30 * angle:.1f}" for step, angle in enumerate(angles))
         (artifacts / "angle.svg").write_text(
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {2 * STEPS} 200">'
-            f'<path d="M0 100H{2 * STEPS}" stroke="gray"/><polyline points="{points}" fill="none" stroke="black"/></svg>\n'
+            f'<path d="M0 100H{2 * STEPS}" stroke="gray"/>'
+            f'<polyline points="{points}" fill="none" stroke="black"/></svg>\n'
         )
 
 
