@@ -116,23 +116,32 @@ def _answered(response: Response) -> _Answered:
 
 
 def _build(description: dict[str, Any]) -> openapi_core.OpenAPI:
-    _allow_null(description)
+    _correct(description)
     # Validating GitHub's description itself takes a minute and is GitHub's business.
     config = openapi_core.Config(spec_validator_cls=None)
     return openapi_core.OpenAPI.from_dict(description, config=config)
 
 
-def _allow_null(document: Any) -> None:
-    """Add null to the words of nullable fields: GitHub sends it, and its description forgets it in places."""
+def _correct(document: Any) -> None:
+    """Correct what the description gets wrong, all over a copy of it: GitHub's own answers would not fit.
+
+    - A nullable field with a list of words forgets null among them.
+    - `discriminator` of a file's content names a field, but a folder's listing is an array.
+    - `account` in the list of installations is a user *and* an enterprise; it is either.
+    """
     if isinstance(document, dict):
         words = document.get("enum")
         if document.get("nullable") and isinstance(words, list) and None not in words:
             words.append(None)
+        document.pop("discriminator", None)
+        titles = [part.get("title") for part in document.get("allOf", ()) if isinstance(part, dict)]
+        if titles == ["Simple User", "Enterprise"]:
+            document["anyOf"] = document.pop("allOf")
         for value in document.values():
-            _allow_null(value)
+            _correct(value)
     elif isinstance(document, list):
         for value in document:
-            _allow_null(value)
+            _correct(value)
 
 
 def _document_errors(description: dict[str, Any]) -> None:
@@ -165,10 +174,15 @@ def _fill(template: str, arguments: Mapping[str, Any]) -> str:
     return filled
 
 
+def _short(message: str) -> str:
+    """Keep both ends: the value comes first, and what is wrong with it last."""
+    return message if len(message) <= 300 else f"{message[:100]} … {message[-200:]}"
+
+
 def _explain(error: Exception) -> list[str]:
     """Return what is wrong, from the innermost errors."""
     cause = error.__cause__
     schema_errors = getattr(cause, "schema_errors", None) or getattr(error, "schema_errors", None)
     if schema_errors:
-        return [f"{'/'.join(map(str, it.absolute_path))}: {it.message[:300]}" for it in schema_errors]
+        return [f"{'/'.join(map(str, it.absolute_path))}: {_short(it.message)}" for it in schema_errors]
     return [f"{error} {cause or ''}".strip()]

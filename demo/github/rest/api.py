@@ -28,7 +28,7 @@ View = Callable[..., "Answer"]
 
 @dataclass
 class Answer:
-    """What a view returns: a JSON document (None: no body), a status, and headers."""
+    """What a view returns: a JSON document (a string: plain text; None: no body), a status, and headers."""
 
     document: Any
     status: int = 200
@@ -141,9 +141,9 @@ class Api:
 
 
 def _response(answer: Answer, limit_headers: Mapping[str, str]) -> Response:
-    body = b"" if answer.document is None else json.dumps(answer.document).encode()
-    response = Response(body, answer.status, content_type="application/json; charset=utf-8")
-    if answer.document is None:
+    body, content_type = _encoded(answer.document)
+    response = Response(body, answer.status, content_type=content_type)
+    if content_type is None:
         del response.headers["Content-Type"]
     response.headers.update(limit_headers)
     response.headers.update(common_headers())
@@ -152,6 +152,14 @@ def _response(answer: Answer, limit_headers: Mapping[str, str]) -> Response:
         response.set_etag(hashlib.sha256(body).hexdigest(), weak=True)
         response.make_conditional(request)
     return response
+
+
+def _encoded(document: Any) -> tuple[bytes, str | None]:
+    if document is None:
+        return b"", None
+    if isinstance(document, str):
+        return document.encode(), "text/plain; charset=utf-8"
+    return json.dumps(document).encode(), "application/json; charset=utf-8"
 
 
 def common_headers() -> dict[str, str]:

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from demo.github.errors import invalid
-from demo.github.rest.fields import choice, optional_text, text, wrong
+from demo.github.rest.fields import choice, moment, optional_text, text, wrong
 
 STATUSES = ("queued", "in_progress", "completed")
 CONCLUSIONS = ("action_required", "cancelled", "failure", "neutral", "success", "skipped", "timed_out")
@@ -46,24 +45,13 @@ def changes(body: Mapping[str, Any], has_conclusion: bool = False) -> dict[str, 
         )
     for field in ("started_at", "completed_at"):
         if body.get(field) is not None:
-            found[field] = _time(body, field)
+            found[field] = moment(optional_text(body, field) or "", field)
     found.update(_state(body, has_conclusion))
     if body.get("output") is not None:
         found.update(_output(body["output"]))
     if body.get("actions") is not None:
         found["actions"] = _actions(body["actions"])
     return found
-
-
-def _time(body: Mapping[str, Any], field: str) -> int:
-    value = optional_text(body, field) or ""
-    try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise wrong(f"For 'properties/{field}', {value!r} is not a valid date-time.") from error
-    if moment.tzinfo is None:
-        raise wrong(f"For 'properties/{field}', {value!r} is not a valid date-time.")
-    return int(moment.timestamp())
 
 
 def _state(body: Mapping[str, Any], has_conclusion: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reference: Issue comments and reactions."""
 
+from flask import request
 from sqlalchemy import select
 
 from demo.github import access, events
@@ -44,9 +45,12 @@ def _find(call: Call, row: Repository, comment_id: int) -> Comment:
 
 
 def list_comments(call: Call, owner: str, repo: str, issue_number: int) -> Answer:
-    """List a conversation's comments, oldest first."""
+    """List a conversation's comments, oldest first; `since` keeps those updated at that time or later."""
     row = call.repository(owner, repo, _READ)
-    shown, headers = paging.page(call.hub.settings, issue_of(call.scope, row, issue_number).comments)
+    since = request.args.get("since")
+    start = fields.moment(since, "since") if since else 0
+    found = [it for it in issue_of(call.scope, row, issue_number).comments if it.updated_at >= start]
+    shown, headers = paging.page(call.hub.settings, found)
     return Answer([conversations.comment(call.scope, it) for it in shown], headers=headers)
 
 

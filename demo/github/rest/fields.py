@@ -1,6 +1,7 @@
 """Fields of a request's JSON, or GitHub's 422 that says which one is wrong."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from demo.github.errors import ApiError, invalid
@@ -25,6 +26,17 @@ def optional_text(body: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise wrong(f"For 'properties/{name}', {value!r} is not a string.")
     return value
+
+
+def moment(value: str, name: str) -> int:
+    """Return a time with its offset, as ISO 8601 writes it, in seconds since the epoch."""
+    try:
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise wrong(f"For 'properties/{name}', {value!r} is not a valid date-time.") from error
+    if found.tzinfo is None:
+        raise wrong(f"For 'properties/{name}', {value!r} is not a valid date-time.")
+    return int(found.timestamp())
 
 
 def choice(body: Mapping[str, Any], name: str, words: tuple[str, ...]) -> str | None:

@@ -11,6 +11,10 @@ from demo.github.models import Issue, Repository
 from demo.github.scope import Scope, iso
 from demo.github.shapes.accounts import Json, account, node_id, organization
 
+MAX_INLINE_BYTES = 1024 * 1024
+"""The contents endpoint carries files up to this size; larger ones come raw or as blobs."""
+
+_SYMLINK = "120000"
 _MAIL_HOST = "users.noreply.github.localhost"
 
 _API_LINKS = {
@@ -252,7 +256,7 @@ def content(scope: Scope, row: Repository, ref: str, path: str, entry: TreeEntry
     """Return an item of a `content-directory` listing; a file's content is added by `content_file`."""
     api, html = api_url(scope, row), html_url(scope, row)
     kinds = {"blob": "file", "tree": "dir", "commit": "submodule"}
-    kind = "symlink" if entry.mode == "120000" else kinds[entry.kind]
+    kind = "symlink" if entry.mode == _SYMLINK else kinds[entry.kind]
     self_url = f"{api}/contents/{quote(path)}?ref={quote(ref)}"
     shown = "blob" if entry.kind == "blob" else "tree"
     git_url = f"{api}/git/{shown}s/{entry.sha}"
@@ -272,7 +276,17 @@ def content(scope: Scope, row: Repository, ref: str, path: str, entry: TreeEntry
 
 
 def content_file(scope: Scope, row: Repository, ref: str, path: str, entry: TreeEntry) -> Json:
-    """Return the `content-file` document."""
+    """Return the `content-file` document; above a megabyte it has no content, and says so.
+
+    A symbolic link has its `target` instead, a submodule its commit's address.
+    """
+    if entry.kind == "commit":
+        return {**content(scope, row, ref, path, entry), "submodule_git_url": None}
+    if entry.mode == _SYMLINK:
+        target = scope.store.blob(row.id, entry.sha).decode("utf-8", "replace")
+        return {**content(scope, row, ref, path, entry), "target": target}
+    if (entry.size or 0) > MAX_INLINE_BYTES:
+        return {**content(scope, row, ref, path, entry), "content": "", "encoding": "none"}
     data = base64.encodebytes(scope.store.blob(row.id, entry.sha)).decode()
     return {**content(scope, row, ref, path, entry), "content": data, "encoding": "base64"}
 
