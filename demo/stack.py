@@ -36,8 +36,8 @@ class Stack:
     data: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     robot: str = "goose"
-    github_port: int = 8010
-    server_port: int = 8000
+    github_port: int = 0
+    server_port: int = 0
 
     def __post_init__(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
@@ -112,23 +112,20 @@ class Stack:
         """The controller with the simulated plant."""
         command = [script("raas-controller"), "serve", "--plant", "simulated", "--name", self.robot]
         command += ["--data-dir", str(self.data / "controller"), "--socket", str(self.control_socket)]
+        self.control_socket.unlink(missing_ok=True)  # a killed controller leaves it behind
         self._start("controller", command, _environment()).ready(self.control_socket.is_socket)
 
     def register_runner(self) -> None:
         """Hand the runner its one-time token."""
         command = [script("raas-server"), "runner", "add", self.robot, "--labels", LABELS]
         token = _run(command, self.server_environment()).strip().splitlines()[-1].strip()
-        _run(
-            [script("raas-runner"), "register", "--server", self.url, "--token", token],
-            self.runner_environment(),
-        )
+        register = [script("raas-runner"), "register", "--server", self.url, "--token", token]
+        register += ["--controller", str(self.control_socket), "--data-dir", str(self.data / "runner")]
+        _run(register, self.runner_environment())
 
     def runner_environment(self) -> dict[str, str]:
         """What the runner is told."""
-        return _environment() | {
-            "RAAS_RUNNER_DIR": str(self.data / "runner"),
-            "RAAS_CONTROL_SOCKET": str(self.control_socket),
-        }
+        return _environment() | {"RAAS_RUNNER_CONFIG": str(self.data / "runner" / "runner.yml")}
 
     def start_runner(self) -> None:
         """The runner, registered before."""
