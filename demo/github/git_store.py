@@ -82,9 +82,12 @@ class DiffStat:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which the stand-in runs git."""
+    """Return the environment in which the stand-in runs git, its configuration included."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    return {**kept, **GIT_ENV}
+    config = {"GIT_CONFIG_COUNT": str(len(_CONFIG))}
+    for index, (key, value) in enumerate(_CONFIG.items()):
+        config |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    return {**kept, **GIT_ENV, **config}
 
 
 class GitStore:
@@ -102,7 +105,6 @@ class GitStore:
         path = self.path(repository_id)
         path.mkdir(parents=True, exist_ok=True)
         _git(path, "init", "--bare", "--quiet", f"--initial-branch={default_branch}", ".")
-        self._configure(path)
 
     def fork(self, parent_id: int, repository_id: int) -> None:
         """Copy branches and tags of a repository into a new one."""
@@ -111,10 +113,6 @@ class GitStore:
         self.create(repository_id, head.removeprefix("refs/heads/"))
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         _git(path, "fetch", "--quiet", str(self.path(parent_id)), *refs)
-
-    def _configure(self, path: Path) -> None:
-        for key, value in _CONFIG.items():
-            _git(path, "config", key, value)
 
     def set_default_branch(self, repository_id: int, branch: str) -> None:
         """Make a clone check out this branch."""
@@ -160,6 +158,8 @@ class GitStore:
         changes: dict[str, dict[str, list[str]]] = {
             sha: {"added": [], "removed": [], "modified": []} for sha in shas
         }
+        if not shas:
+            return changes  # an empty line on standard input would be echoed
         shown = ("--stdin", "--root", "-r", "-m", "--first-parent", "--name-status", "--no-renames", "-z")
         listing = _git(self.path(repository_id), "diff-tree", *shown, stdin="\n".join(shas) + "\n")
         kinds = {"A": "added", "D": "removed"}
