@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import githubkit
 import httpx
+from githubkit.cache import MemCacheStrategy
 from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
 from pydantic import TypeAdapter, ValidationError
 
@@ -82,6 +83,7 @@ class GitHub:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._transport = KeptTransport(settings.github_api_url)
+        self._cache = MemCacheStrategy()  # githubkit's own is shared by all Apps of a process
         self._tokens: dict[tuple[int, int, str], tuple[str, datetime]] = {}
         self._blocked: dict[int, datetime] = {}
 
@@ -284,6 +286,7 @@ class GitHub:
             user_agent="raas-server",
             timeout=TIMEOUT,
             transport=self._transport,
+            cache_strategy=self._cache,
             auto_retry=False,
             http_cache=False,
         )

@@ -131,6 +131,7 @@ def _later(here: Services, delivery: Delivery, error: Exception) -> None:
     next_try = now + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
     if isinstance(error, RateLimitedError):
         next_try = max(next_try, error.until)
+    log.warning("delivery %s (%s) is put off: %s", delivery.guid, delivery.event, error)
     with here.db.write() as session:
         row = session.get_one(Delivery, delivery.id)
         row.next_try_at, row.error = next_try, f"{error}"[:2000]
