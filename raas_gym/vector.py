@@ -98,7 +98,7 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         self._delayed_by = np.zeros(size, np.intp)
         # Whole numbers in float64: exact, and a tick's time is one multiplication away.
         self._elapsed, self._one, self._dt = np.zeros(size), np.array(1.0), np.array(self._nominal.dt)
-        self._truncated = np.zeros(size, np.bool_)
+        self._truncated, self._finite = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
         self._any_truncated, self._steps_to_end = False, 0
         self._low, self._high = np.array(-MAX_TORQUE, dtype), np.array(MAX_TORQUE, dtype)
         self._speed_weight, self._torque_weight = np.array(0.1, dtype), np.array(-0.001, dtype)
@@ -199,8 +199,8 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         if waiting is not None:
             wanted = wanted.copy()
             wanted[waiting] = 0
-        # A finite sum of squares says in one call that all are finite; only huge ones need the second look.
-        if not math.isfinite(wanted.dot(wanted)) and not (finite := np.isfinite(wanted)).all():
+        finite = np.isfinite(wanted, self._finite)
+        if np.count_nonzero(finite) != self.num_envs:
             worst = int(np.argmin(finite))
             raise InvalidAction(f"action {worst} is {wanted[worst]}; give a finite torque between -2 and 2")
         if wanted.dtype != self.dtype:
