@@ -13,16 +13,20 @@ from pathlib import Path
 NO_SHA = "0" * 40
 """What GitHub writes for a ref that does not exist (yet, or any more)."""
 
-# Nothing of the machine's own git configuration may change what the stand-in does.
-GIT_ENV = {
+# Nothing of the machine's own git configuration may change what git does here.
+_ISOLATION = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C.UTF-8",
+}
+
+# Merge commits are the stand-in's own.
+_IDENTITY = {
     "GIT_AUTHOR_NAME": "GitHub stand-in",
     "GIT_AUTHOR_EMAIL": "noreply@github.localhost",
     "GIT_COMMITTER_NAME": "GitHub stand-in",
     "GIT_COMMITTER_EMAIL": "noreply@github.localhost",
-    "LC_ALL": "C.UTF-8",
 }
 
 _CONFIG = {
@@ -81,13 +85,18 @@ class DiffStat:
     files: int
 
 
-def environment() -> dict[str, str]:
-    """Return the environment in which the stand-in runs git, its configuration included."""
+def isolated_environment() -> dict[str, str]:
+    """Return an environment in which git asks nobody and reads no configuration of this machine."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return {**kept, **_ISOLATION}
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which the stand-in itself runs git, its configuration included."""
     config = {"GIT_CONFIG_COUNT": str(len(_CONFIG))}
     for index, (key, value) in enumerate(_CONFIG.items()):
         config |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
-    return {**kept, **GIT_ENV, **config}
+    return {**isolated_environment(), **_IDENTITY, **config}
 
 
 class GitStore:
@@ -180,6 +189,15 @@ class GitStore:
     def blob(self, repository_id: int, sha: str) -> bytes:
         """Return a file's content by its blob SHA."""
         return _git_bytes(self.path(repository_id), "cat-file", "blob", sha)
+
+    def submodule_url(self, repository_id: int, ref: str, path: str) -> str | None:
+        """Return where a submodule's repository is, as .gitmodules says."""
+        sha = self.resolve(repository_id, ref)
+        arguments = ("config", "--blob", f"{sha}:.gitmodules", "--get-regexp", r"^submodule\..*\.(path|url)$")
+        lines = _ask(self.path(repository_id), *arguments).splitlines()
+        said = dict(line.split(" ", 1) for line in lines if " " in line)
+        named = next((key for key, value in said.items() if key.endswith(".path") and value == path), "")
+        return said.get(named.removesuffix(".path") + ".url")
 
     def archive(self, repository_id: int, sha: str, folder: str) -> bytes:
         """Return a gzipped tar of a commit below `folder`."""

@@ -255,7 +255,8 @@ def git_ref(scope: Scope, row: Repository, name: str, sha: str) -> Json:
 def content(scope: Scope, row: Repository, ref: str, path: str, entry: TreeEntry) -> Json:
     """Return an item of a `content-directory` listing; a file's content is added by `content_file`."""
     api, html = api_url(scope, row), html_url(scope, row)
-    kinds = {"blob": "file", "tree": "dir", "commit": "submodule"}
+    # A submodule is listed as a file: "this behavior exists for backwards compatibility purposes".
+    kinds = {"blob": "file", "tree": "dir", "commit": "file"}
     kind = "symlink" if entry.mode == _SYMLINK else kinds[entry.kind]
     self_url = f"{api}/contents/{quote(path)}?ref={quote(ref)}"
     shown = "blob" if entry.kind == "blob" else "tree"
@@ -269,7 +270,7 @@ def content(scope: Scope, row: Repository, ref: str, path: str, entry: TreeEntry
         "url": self_url,
         "html_url": page,
         "git_url": git_url,
-        "download_url": f"{html}/raw/{quote(ref)}/{quote(path)}" if kind == "file" else None,
+        "download_url": f"{html}/raw/{quote(ref)}/{quote(path)}" if entry.kind == "blob" else None,
         "type": kind,
         "_links": {"self": self_url, "git": git_url, "html": page},
     }
@@ -281,7 +282,9 @@ def content_file(scope: Scope, row: Repository, ref: str, path: str, entry: Tree
     A symbolic link has its `target` instead, a submodule its commit's address.
     """
     if entry.kind == "commit":
-        return {**content(scope, row, ref, path, entry), "submodule_git_url": None}
+        document = {**content(scope, row, ref, path, entry), "type": "submodule"}
+        url = scope.store.submodule_url(row.id, ref, path)
+        return {**document, "submodule_git_url": url or html_url(scope, row)}
     if entry.mode == _SYMLINK:
         target = scope.store.blob(row.id, entry.sha).decode("utf-8", "replace")
         return {**content(scope, row, ref, path, entry), "target": target}

@@ -48,7 +48,8 @@ def blueprint(hub: Hub) -> Blueprint:
         "/<owner>/<name>/pull/<int:number>.diff": pull_diff,
         "/<owner>/<name>/issues/<int:number>": pull,
         "/<owner>/<name>/runs/<int:run_id>": check_run,
-        "/<owner>/<name>/blob/<sha>/<path:path>": blob,
+        "/<owner>/<name>/blob/<path:address>": blob,
+        "/<owner>/<name>/raw/<path:address>": raw,
         "/apps/<slug>": app,
         "/_avatar/<int:account_id>.svg": avatar,
     }
@@ -166,15 +167,31 @@ def check_run(scope: Scope, owner: str, name: str, run_id: int) -> str:
     return _render(scope, "run.html", repository=row, **values)
 
 
-def blob(scope: Scope, owner: str, name: str, sha: str, path: str) -> str:
+def _file(scope: Scope, row: Repository, address: str) -> tuple[str, str, bytes]:
+    """Return commit, path and content of REF/PATH; a branch's name may have slashes of its own."""
+    words = address.split("/")
+    for length in range(1, len(words)):
+        sha = scope.store.resolve(row.id, "/".join(words[:length]))
+        path = "/".join(words[length:])
+        parent, _, leaf = path.rpartition("/")
+        for entry in scope.store.tree(row.id, sha, parent) if sha else ():
+            if entry.name == leaf and entry.kind == "blob":
+                return str(sha), path, scope.store.blob(row.id, entry.sha)
+    abort(404)
+
+
+def blob(scope: Scope, owner: str, name: str, address: str) -> str:
     """Show a file with line numbers."""
     row = find_repository(scope, owner, name)
-    found = scope.store.resolve(row.id, sha) or abort(404)
-    parent, _, leaf = path.rpartition("/")
-    entries = scope.store.tree(row.id, found, parent)
-    entry = next((it for it in entries if it.name == leaf and it.kind == "blob"), None) or abort(404)
-    text = scope.store.blob(row.id, entry.sha).decode("utf-8", "replace")
-    return _render(scope, "blob.html", repository=row, path=path, sha=found, lines=text.splitlines())
+    sha, path, data = _file(scope, row, address)
+    lines = data.decode("utf-8", "replace").splitlines()
+    return _render(scope, "blob.html", repository=row, path=path, sha=sha, lines=lines)
+
+
+def raw(scope: Scope, owner: str, name: str, address: str) -> Response:
+    """Hand out a file as it is, and never as a page."""
+    _, _, data = _file(scope, find_repository(scope, owner, name), address)
+    return Response(data, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"})
 
 
 def app(scope: Scope, slug: str) -> str:

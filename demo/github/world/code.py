@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from demo.github.git_store import environment
+from demo.github.git_store import isolated_environment
 from demo.github.world.connection import Connection, WorldError
 
 
@@ -85,14 +85,8 @@ def _identity(user: str) -> tuple[str, ...]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    kept = {
-        name: value
-        for name, value in environment().items()
-        if not name.startswith(("GIT_AUTHOR", "GIT_COMM"))
-    }
-    done = subprocess.run(
-        ("git", *arguments), cwd=folder, env=kept, capture_output=True, text=True, check=False
-    )
+    command, env = ("git", *arguments), isolated_environment()
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise WorldError(f"git {' '.join(arguments[:2])}: {done.stderr.strip()}")
     return done.stdout
