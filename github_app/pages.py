@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from github_app import answers, job_view, joblog, policy, services, verdict
+from github_app.db import Database
 from github_app.job_view import JobView
 from github_app.jobs import Status
 from github_app.models import Job, Repository, Runner
@@ -108,7 +109,7 @@ def log(job_id: int) -> ResponseReturnValue:
     here = services.current()
     with here.db.read() as session:
         found = _visible(session, job_id)
-    pieces = (plain(piece.decode(errors="replace")).encode() for piece in _pieces(found))
+    pieces = (plain(piece.decode(errors="replace")).encode() for piece in _pieces(here.db, found))
     return Response(pieces, mimetype="text/plain")
 
 
@@ -199,9 +200,9 @@ def _lines(session: Session, job: Job) -> int:
     return count + (last != b"\n")
 
 
-def _pieces(job: Job) -> Iterator[bytes]:
+def _pieces(database: Database, job: Job) -> Iterator[bytes]:
     """The log in pieces that end with a line, each read on its own: a slow reader holds no connection."""
-    database, start = services.current().db, 0
+    start = 0
     while True:
         with database.read() as session:
             piece = joblog.read(session, job, start=start, size=LOG_PIECE)
