@@ -69,6 +69,9 @@ class Background:
 
     def start(self) -> None:
         """Begin."""
+        if self._services.db.is_sqlite:  # the only process: what its predecessor held is free
+            triggers.recover(self._services)
+            checks.recover(self._services)
         if self._notices is not None:
             self._notices.start()
         for thread in self._threads:

@@ -33,8 +33,8 @@ from github_app.services import Services
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=3)
-"""Longer than the requests for one job take, each with its timeouts and retries."""
+LEASE = timedelta(seconds=90)
+"""Longer than creating a check run takes, with a new token and both time limits; renewed just before."""
 BATCH = 8
 AT_ONCE = 4
 PAUSE_MAX = timedelta(minutes=10)
@@ -45,12 +45,20 @@ left as it is, and the next event begins anew."""
 
 @dataclass(frozen=True)
 class Taken:
-    """A job under our lease, its state read after the lease was taken."""
+    """A job under our lease (until `lease`), its state read when the lease was taken."""
 
     job: Job
     view: JobView
     event: int
     first_try: bool
+    lease: datetime
+
+
+def recover(here: Services) -> None:
+    """End the leases of a process that died. Only where this one is the only one."""
+    waiting = update(Job).where(Job.reported_event < Job.latest_event, Job.report_tries > 0)
+    with here.db.write() as session:
+        session.execute(waiting.values(next_report_at=datetime.now(timezone.utc)))
 
 
 def reconcile(app: Flask) -> int:
@@ -82,16 +90,15 @@ def _take(here: Services) -> list[Taken]:
             job.report_tries += 1
             job.next_report_at = now + LEASE
             view = job_view.load(session, job, here.settings)
-            taken.append(Taken(job, view, job.latest_event, first_try))
+            taken.append(Taken(job, view, job.latest_event, first_try, job.next_report_at))
     return taken
 
 
 def _publish(here: Services, taken: Taken) -> None:
     job = taken.job
     try:
-        if job.repository.installation_id != records.UNINSTALLED:
-            _bring_up_to_date(here, taken)
-        _settle(here, taken)
+        if job.repository.installation_id == records.UNINSTALLED or _bring_up_to_date(here, taken):
+            _settle(here, taken)
     except GitHubError as error:
         log.warning("check run of job %s: %s", job.id, error)
         _later(here, taken, error)
@@ -100,16 +107,18 @@ def _publish(here: Services, taken: Taken) -> None:
         _later(here, taken, error)
 
 
-def _bring_up_to_date(here: Services, taken: Taken) -> None:
-    """Create or update the one check run of this job."""
+def _bring_up_to_date(here: Services, taken: Taken) -> bool:
+    """Create or update the one check run of this job. False where another process has taken it over."""
     job, repository = taken.job, taken.job.repository
     found = job.check_run_id
     if found is None and not taken.first_try:
         found = here.github.find_check_run(repository, job.sha, str(job.id))
     if found is None:
+        if not _renewed(here, taken):
+            return False
         body = {**payload(taken.view), "head_sha": job.sha, "external_id": str(job.id)}
         _remember(here, job.id, here.github.create_check_run(repository, body))
-        return
+        return True
     if job.check_run_id is None:
         _remember(here, job.id, found)
     body = payload(taken.view)
@@ -117,6 +126,19 @@ def _bring_up_to_date(here: Services, taken: Taken) -> None:
     if body["output"].get("annotations") and here.github.has_annotations(repository, found):
         del body["output"]["annotations"]
     here.github.update_check_run(repository, found, body)
+    return True
+
+
+def _renewed(here: Services, taken: Taken) -> bool:
+    """Make sure that nobody else creates it while we do."""
+    renew = (
+        update(Job)
+        .where(Job.id == taken.job.id, Job.next_report_at == taken.lease)
+        .values(next_report_at=datetime.now(timezone.utc) + LEASE)
+        .returning(Job.id)
+    )
+    with here.db.write() as session:
+        return session.scalar(renew) is not None
 
 
 def payload(view: JobView) -> dict[str, Any]:

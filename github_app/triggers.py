@@ -30,8 +30,8 @@ from github_app.services import Services
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=3)
-"""Longer than all questions of one delivery take, each with its timeouts and retries."""
+LEASE = timedelta(seconds=90)
+"""Longer than the questions of one delivery take, unless GitHub is very slow; then it is done twice."""
 BATCH = 8
 AT_ONCE = 4
 PAUSE_MAX = timedelta(minutes=5)
@@ -58,6 +58,13 @@ class Plan:
     outcome: str
     store: Callable[[Session], object] = lambda session: None
     afterwards: Callable[[], object] = lambda: None
+
+
+def recover(here: Services) -> None:
+    """End the leases of a process that died. Only where this one is the only one."""
+    waiting = update(Delivery).where(Delivery.processed_at.is_(None))
+    with here.db.write() as session:
+        session.execute(waiting.values(next_try_at=datetime.now(timezone.utc)))
 
 
 def process_pending(app: Flask) -> int:
