@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask, Response, jsonify
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.routing import IntegerConverter, Map
 
 from github_app import answers, api, artifacts, logs, openapi, pages, public, services, webhooks
 from github_app.config import Settings
@@ -21,12 +22,20 @@ HEADERS = {"Cross-Origin-Opener-Policy": "same-origin", "X-Frame-Options": "DENY
 """On every answer, beside what `pages.guard` says."""
 
 
+class RowNumber(IntegerConverter):
+    """`<int:…>` in a route: a number a database can hold; larger ones are not found."""
+
+    def __init__(self, map_: Map, fixed_digits: int = 0) -> None:
+        super().__init__(map_, fixed_digits, max=(1 << 63) - 1)
+
+
 def create_app(settings: Settings) -> Flask:
     """The application, without its background loops (`background.Background`), which a server starts once.
 
     The database has to be up to date (`Database.upgrade`).
     """
     app = Flask(__name__)
+    app.url_map.converters["int"] = RowNumber
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.secret_key = settings.secret_key.reveal()
     app.config.update(

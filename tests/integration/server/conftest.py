@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import postgres as pg
 import pytest
 from needs import need
-from server_world import World
+from server_world import MakeSettings, World
 
 from github_app import app as application
 from github_app import config
 from github_app.config import Settings
 from github_app.db import Database
-
-MakeSettings = Callable[..., Settings]
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 import itertools
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from github_app import moves, queue, services, tokens
+from github_app.config import Settings
 from github_app.db import Database
 from github_app.models import Job, JobEvent, Repository
 from runner.protocol import PREFIX
+
+MakeSettings = Callable[..., Settings]
+"""Settings with a data directory of their own; names without their `RAAS_`."""
 
 SHA = "5" * 40
 ROBOT = {

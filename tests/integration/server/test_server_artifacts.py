@@ -1,0 +1,271 @@
+"""Artifacts: offered, uploaded, confirmed, seen; in a directory and in a real S3."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from server_world import MakeSettings, Robot, World, add_repository, submit
+
+from github_app import app as application
+from github_app import leases, moves, stores
+from github_app.stores import Blob, Delivery
+
+ACCESS, SECRET = "AKTESTTESTTESTTEST", "a-secret-of-forty-characters-for-testing"
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 that checks signatures; its address."""
+    root = tmp_path_factory.mktemp("s3")
+    (root / "bucket").mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = Path(sysconfig.get_path("scripts")) / "rclone"
+    arguments = [
+        "serve",
+        "s3",
+        "--addr",
+        address,
+        "--auth-key",
+        f"{ACCESS},{SECRET}",
+        "--config",
+        "/dev/null",
+    ]
+    server = subprocess.Popen([program, *arguments, root], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not _listens(address):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield f"http://{address}"
+    server.terminate()
+    server.wait(10)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+@pytest.fixture(params=["file", "s3"])
+def world(
+    request: pytest.FixtureRequest,
+    make_settings: MakeSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    sqlite_template: Path,
+) -> Iterator[World]:
+    """An application over each kind of store."""
+    settings = make_settings()
+    if request.param == "s3":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        endpoint = request.getfixturevalue("s3")
+        settings = make_settings(ARTIFACTS="s3://bucket/some/prefix", S3_ENDPOINT_URL=endpoint)
+    (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
+    app = application.create_app(settings)
+    yield World(app)
+    application.close(app)
+
+
+def offer_of(name: str, data: bytes) -> dict[str, Any]:
+    return {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def put(world: World, upload: dict[str, Any], data: bytes) -> int:
+    """PUT as a runner does, to wherever it was told."""
+    url, headers = upload["url"], dict(upload["headers"])
+    if url.startswith("http://raas.test/"):
+        headers.pop("Content-Length")
+        return (
+            world.app.test_client()
+            .put(url.removeprefix("http://raas.test"), data=data, headers=headers)
+            .status_code
+        )
+    headers["Content-Length"] = str(len(data))
+    try:
+        return requests.put(url, data=data, headers=headers, timeout=10).status_code
+    except requests.ConnectionError:
+        return 0  # a server that refuses by the headers may hang up before it has read the rest
+
+
+def upload(world: World, robot: Robot, job: dict[str, Any], name: str, data: bytes) -> None:
+    grant = robot.call(job, "artifacts", files=[offer_of(name, data)]).get_json()["files"][0]
+    assert put(world, grant["upload"], data) in {200, 204}
+    assert robot.call(job, f"artifacts/{grant['id']}/stored").status_code == 204
+
+
+def get(world: World, path: str) -> tuple[int, Any, bytes]:
+    """GET as a browser does: where we redirect to, it follows."""
+    answer = world.app.test_client().get(path)
+    if answer.status_code == 302:
+        assert answer.headers["Cache-Control"] == "no-store"
+        found = requests.get(answer.headers["Location"], timeout=10)
+        return found.status_code, found.headers, found.content
+    data = answer.data
+    answer.close()
+    return answer.status_code, answer.headers, data
+
+
+@pytest.fixture
+def job(world: World) -> tuple[Robot, dict[str, Any]]:
+    world.submit()
+    robot = world.robot()
+    return robot, robot.running_job()
+
+
+def test_a_file_goes_all_the_way(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    data = b"t,theta\n0,3.14\n" * 1000
+    path = f"/jobs/{held['id']}/artifacts/results/run 1.csv"
+    grant = robot.call(held, "artifacts", files=[offer_of("results/run 1.csv", data)]).get_json()["files"][0]
+    assert get(world, path)[0] == 404
+    assert put(world, grant["upload"], data) in {200, 204}
+    assert get(world, path)[0] == 404, "not confirmed yet"
+    for _ in range(2):
+        assert robot.call(held, f"artifacts/{grant['id']}/stored").status_code == 204
+    status, headers, content = get(world, path)
+    assert (status, content) == (200, data)
+    assert headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert headers["Content-Disposition"].startswith("inline")
+    again = robot.call(held, "artifacts", files=[offer_of("results/run 1.csv", data)]).get_json()["files"][0]
+    assert again == {"id": grant["id"], "name": "results/run 1.csv", "upload": None}
+    shown = world.app.test_client().get(f"/api/v1/jobs/{held['id']}").get_json()["artifacts"][0]
+    assert get(world, shown["url"].removeprefix("http://raas.test"))[2] == data
+
+
+def test_an_empty_file(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    upload(world, *job, "empty.txt", b"")
+    assert get(world, f"/jobs/{job[1]['id']}/artifacts/empty.txt")[2] == b""
+
+
+@pytest.mark.parametrize("sent", [b"short", b"longer than it was said", b"wrong bytes"])
+def test_other_content_than_was_offered_never_shows(
+    world: World, job: tuple[Robot, dict[str, Any]], sent: bytes
+) -> None:
+    robot, held = job
+    grant = robot.call(held, "artifacts", files=[offer_of("a.txt", b"right bytes")]).get_json()["files"][0]
+    put(world, grant["upload"], sent)
+    answer = robot.call(held, f"artifacts/{grant['id']}/stored")
+    assert (answer.status_code, answer.get_json()["error"]) == (422, "upload_refused")
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[0] == 404
+    assert put(world, grant["upload"], b"right bytes") in {200, 204}
+    assert robot.call(held, f"artifacts/{grant['id']}/stored").status_code == 204
+
+
+def test_a_forged_address_is_refused(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    grant = robot.call(held, "artifacts", files=[offer_of("a.txt", b"abc")]).get_json()["files"][0]
+    forged = {**grant["upload"], "url": re.sub("(?i)(signature=)(.)", r"\g<1>0\g<2>", grant["upload"]["url"])}
+    assert put(world, forged, b"abc") == 403
+    elsewhere = {**grant["upload"], "url": grant["upload"]["url"].replace(f"jobs/{held['id']}/", "jobs/99/")}
+    assert put(world, elsewhere, b"abc") == 403
+
+
+def test_nobody_takes_the_name_of_a_stored_file(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    upload(world, robot, held, "trajectory.csv", b"the recorder's")
+    answer = robot.call(held, "artifacts", files=[offer_of("trajectory.csv", b"forged")])
+    assert (answer.status_code, answer.get_json()["error"]) == (409, "name_taken")
+    twice = robot.call(held, "artifacts", files=[offer_of("a", b"1"), offer_of("a", b"2")])
+    assert (twice.status_code, twice.get_json()["error"]) == (422, "duplicate_name")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../x", "a/../b", "a/./b", "a\\b", "a\nb", "a/", "x" * 300]
+)
+def test_names_that_are_none(world: World, job: tuple[Robot, dict[str, Any]], name: str) -> None:
+    robot, held = job
+    assert robot.call(held, "artifacts", files=[offer_of(name, b"")]).status_code == 422
+
+
+def test_limits(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    many = [offer_of(f"{number}", b"") for number in range(201)]
+    assert robot.call(held, "artifacts", files=many).get_json()["error"] == "too_many"
+    huge = {"name": "huge", "size": 201 << 20, "sha256": "0" * 64}
+    assert robot.call(held, "artifacts", files=[huge]).get_json()["error"] == "too_large"
+    assert world.app.test_client().get(f"/api/v1/jobs/{held['id']}").get_json()["artifacts"] == []
+
+
+@pytest.mark.parametrize("name", ["page.html", "drawing.svg", "feed.xml", "page.xhtml", "data.npz", "noname"])
+def test_what_could_carry_scripts_is_saved_not_shown(
+    world: World, job: tuple[Robot, dict[str, Any]], name: str
+) -> None:
+    upload(world, *job, name, b"<script>alert(1)</script>")
+    _, headers, _ = get(world, f"/jobs/{job[1]['id']}/artifacts/{name}")
+    assert headers["Content-Type"] == "application/octet-stream"
+    assert headers["Content-Disposition"].startswith("attachment")
+
+
+def test_a_private_repositorys_files_do_not_exist_for_strangers(world: World) -> None:
+    submit(world.database, repository_id=add_repository(world.database, private=True, number=2))
+    robot = world.robot()
+    held = robot.running_job()
+    upload(world, robot, held, "a.txt", b"secret")
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[0] == 404
+    client = world.app.test_client()
+    assert client.get(f"/api/v1/jobs/{held['id']}").status_code == 404
+    assert client.get("/api/v1/jobs").get_json()["jobs"] == []
+
+
+def test_a_lost_runs_files_may_still_come(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    with world.database.write() as session:
+        rules = leases.LeaseRules(30, 900, 1000)
+        later = moves.utc_now().replace(year=2099)
+        leases.reap(session, world.database, rules, now=later)
+    assert world.job(held["id"]).lost
+    upload(world, robot, held, "a.txt", b"late")
+    assert robot.call(held, "finish", conclusion="failure", reason="it fell").status_code == 204
+    late = robot.call(held, "artifacts", files=[offer_of("b.txt", b"too late")])
+    assert late.get_json()["error"] == "stale_fence"
+
+
+def test_the_doctor_can_tell(world: World) -> None:
+    assert "artifacts are kept in" in world.services.store.check()
+
+
+def test_wrong_credentials_are_said_in_a_sentence(
+    s3: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3))
+    with pytest.raises(stores.StoreError, match="check RAAS_ARTIFACTS"):
+        store.check()
+    with pytest.raises(stores.StoreError):
+        store.confirm(Blob("jobs/1/1", 1, "0" * 64))
+
+
+def test_addresses_are_signed_for_where_browsers_are(
+    s3: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    outside = "https://files.example.org"
+    settings = make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3, S3_PUBLIC_ENDPOINT_URL=outside)
+    store = stores.open_store(settings)
+    assert store.upload(Blob("k", 1, "0" * 64)).url.startswith(f"{outside}/bucket/k?")
+    assert store.address(Blob("k", 1, "0" * 64), Delivery("a/b", "inline")).startswith(f"{outside}/bucket/k?")
+
+
+def test_an_upload_address_grows_old(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = stores.open_store(make_settings())
+    assert isinstance(store, stores.FileStore)
+    blob = Blob("jobs/1/1", 3, hashlib.sha256(b"abc").hexdigest())
+    query = dict(pair.split("=") for pair in store.upload(blob).url.partition("?")[2].split("&"))
+    store.permit(blob, int(query["expires"]), query["signature"])
+    monkeypatch.setattr(time, "time", lambda: float(query["expires"]) + 1)
+    with pytest.raises(stores.UploadRefusedError, match="expired"):
+        store.permit(blob, int(query["expires"]), query["signature"])
