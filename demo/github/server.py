@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,12 +60,11 @@ def listening(
     `server.serve_forever()`.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    server = make_server(host, port, _not_ready, threaded=True, request_handler=_Handler)
-    server.daemon_threads = True  # type: ignore[attr-defined]
+    server = _bind(host, port)
     with _closing(server):
         shown_host = f"[{host}]" if ":" in host else host
         given = {name: value for name, value in options.items() if value is not None}
-        url = f"http://{shown_host}:{server.server_port}"
+        url = f"http://{shown_host}:{server.port}"
         settings = Settings(data_dir=data_dir, public_url=url, **given)
         hub = Hub(settings)
         server.app = app = create_app(hub)
@@ -76,6 +76,17 @@ def listening(
             yield Running(settings.public_url, settings.api_url, settings.admin_token, hub, server)
         finally:
             hub.stop()
+
+
+def _bind(host: str, port: int) -> BaseWSGIServer:
+    # Bound here, since werkzeug would end the process where the port is taken.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=128) as bound:
+        server = make_server(
+            host, port, _not_ready, threaded=True, request_handler=_Handler, fd=bound.fileno()
+        )
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    return server
 
 
 @contextmanager

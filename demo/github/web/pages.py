@@ -177,7 +177,7 @@ def _file(scope: Scope, row: Repository, address: str) -> tuple[str, str, bytes]
         for entry in scope.store.tree(row.id, sha, parent) if sha else ():
             if entry.name == leaf and entry.kind == "blob":
                 return str(sha), path, scope.store.blob(row.id, entry.sha)
-    abort(404)
+    return abort(404)
 
 
 def blob(scope: Scope, owner: str, name: str, address: str) -> str:
