@@ -71,7 +71,7 @@ def options(limits: Limits) -> dict[str, Any]:
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
+        "security_opt": ["no-new-privileges"],
         "user": f"{JOB_UID}:{JOB_UID}",
         "init": True,
         "ipc_mode": "private",
@@ -92,6 +92,11 @@ def options(limits: Limits) -> dict[str, Any]:
 def ulimits(limits: Limits) -> dict[str, int]:
     """Resource limits by name, soft and hard alike."""
     return {"nofile": 1024, "core": 0, "fsize": limits.artifact_bytes, "memlock": 64 * 1024}
+
+
+def shell(run: str) -> list[str]:
+    """The command line of `run`. Both streams go into one pipe: two would lose the order of the output."""
+    return ["sh", "-c", f"exec 2>&1\n{run}"]
 
 
 def environment(socket: str | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from raas_gym.control import ControlClient, SessionOpened
 from runner.client import Client
 from runner.happenings import Happenings
-from runner.hardening import Limits
+from runner.hardening import Limits, shell
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
 from runner.protocol import ClaimedJob
@@ -97,7 +97,7 @@ class Plan:
         """The container of the program; without a session, the environment is simulated inside it."""
         return ContainerSpec(
             image=self.image,
-            command=["sh", "-c", self.config.run],
+            command=shell(self.config.run),
             owner=owner,
             job=held.name,
             limits=self.limits,

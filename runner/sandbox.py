@@ -22,13 +22,15 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
+from docker.utils.socket import frames_iter
 
 from runner import hardening
 from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, Exit, Limits
 
 OWNER_LABEL = "raas.owner"
 JOB_LABEL = "raas.job"
-KEEPER_LIMITS = Limits(memory_bytes=32 * hardening.MIB, pids=4, tmp_bytes=hardening.MIB)
+KEEPER_LIMITS = Limits(memory_bytes=128 * hardening.MIB, pids=64, tmp_bytes=hardening.MIB)
+"""Sleeping takes nothing, but runc itself starts inside these walls, with a dozen threads."""
 
 
 class SandboxError(Exception):
@@ -282,8 +284,8 @@ class Job:
     def output(self) -> Iterator[bytes]:
         """Attach to the output (both streams as written). Call before `start`; ends with the container."""
         with _engine_errors():
-            stream = self._container.attach(stdout=True, stderr=True, stream=True, logs=False)
-        return _tolerant(stream)
+            wanted = {"stdout": 1, "stderr": 1, "stream": 1, "logs": 0}
+            return _frames(self._client.api.attach_socket(str(self._container.id), wanted))
 
     def start(self) -> None:
         """Let it run."""
@@ -354,10 +356,21 @@ def _remove(container: Container) -> None:
             raise
 
 
-def _tolerant(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """The stream; an engine that goes away ends it, and `wait` tells why."""
-    with contextlib.suppress(OSError, requests.RequestException):
-        yield from stream
+def _frames(connection: Any) -> Iterator[bytes]:
+    """The output on an attached connection.
+
+    An engine that goes away ends it, and `Job.wait` tells why.
+    """
+    try:
+        for _, data in frames_iter(connection, tty=False):  # type: ignore[no-untyped-call]
+            yield data
+    except OSError:
+        return
+    finally:
+        # docker-py leaves both open; the response first, or it would flush into a closed file
+        response = connection._response
+        response.close()
+        connection.close()
 
 
 @contextlib.contextmanager
