@@ -6,18 +6,15 @@ arrives and is measured when the tick ends. Any other is stepped as a whole at t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import gymnasium
-import numpy as np
-from gymnasium import spaces
 
 from raas_gym.env import HORIZON, PendulumEnv
+from raas_gym.flat import Floats, flatten, limited, neutral, space_size
 
-Floats: TypeAlias = tuple[float, ...]
 Finished: TypeAlias = tuple[Floats, float, bool, bool]
 """(observation, reward, terminated, truncated)"""
 
@@ -119,7 +116,7 @@ class WholeAdapter:
             observation_size=observation_size,
             action_columns=_names("action", action_size),
             observation_columns=_names("observation", observation_size),
-            neutral=_neutral(env.action_space),
+            neutral=neutral(env.action_space),
         )
         self._next: Any = None
         self._recorded: Floats = ()
@@ -132,7 +129,7 @@ class WholeAdapter:
 
     def begin(self, action: Floats) -> Floats:
         """Note the action, limited to the space."""
-        self._next = self._limited(action)
+        self._next = limited(self._space, action)
         return flatten(self._next)
 
     def finish(self) -> Finished:
@@ -148,45 +145,6 @@ class WholeAdapter:
     def stop(self) -> None:
         """Such an environment is taken to move nothing between steps."""
 
-    def _limited(self, action: Floats) -> Any:
-        space = self._space
-        if isinstance(space, spaces.Discrete):
-            first = int(space.start)
-            return np.int64(min(first + int(space.n) - 1, max(first, round(action[0]))))
-        assert isinstance(space, spaces.Box)  # noqa: S101 - `space_size` refused anything else
-        return np.clip(np.array(action).reshape(space.shape), space.low, space.high).astype(space.dtype)
-
-
-def flatten(value: Any) -> Floats:
-    """An element of a Box or Discrete space as floats, row-major."""
-    return tuple(np.asarray(value, dtype=np.float64).ravel().tolist())
-
-
-def unflatten(space: spaces.Space[Any], values: Floats) -> Any:
-    """The inverse of `flatten`: a fresh array of the space's shape and dtype, or an integer."""
-    if isinstance(space, spaces.Discrete):
-        return np.int64(values[0])
-    return np.array(values, dtype=space.dtype).reshape(space.shape)
-
-
-def space_size(space: spaces.Space[Any]) -> int:
-    """How many floats an element is; raises ValueError for a space that cannot be hosted."""
-    if isinstance(space, spaces.Discrete):
-        return 1
-    if isinstance(space, spaces.Box):
-        return math.prod(space.shape)
-    raise ValueError(
-        f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper"
-    )
-
 
 def _names(stem: str, size: int) -> tuple[str, ...]:
     return (stem,) if size == 1 else tuple(f"{stem}_{index}" for index in range(size))
-
-
-def _neutral(space: spaces.Space[Any]) -> Floats:
-    """Doing nothing: zero, or what is nearest to it within the space; the first of a Discrete space."""
-    if isinstance(space, spaces.Box):
-        return flatten(np.clip(0.0, space.low, space.high))
-    assert isinstance(space, spaces.Discrete)  # noqa: S101 - `space_size` refused anything else
-    return (float(space.start),)

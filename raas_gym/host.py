@@ -16,7 +16,8 @@ from typing import Any
 
 import gymnasium
 
-from raas_gym.adapt import Adapter, Floats, adapt
+from raas_gym.adapt import Adapter, adapt
+from raas_gym.flat import Floats, encode_space
 from raas_gym.link import (
     FRAME_TIMEOUT,
     PROTOCOL,
@@ -27,7 +28,6 @@ from raas_gym.link import (
     StateCodec,
     decode_json,
     encode_error,
-    encode_space,
     frame,
 )
 from raas_gym.plants import PlantError
@@ -124,6 +124,7 @@ class EnvHost:
             max_resets=max_resets,
             passport=layout.passport,
         )
+        frame(Kind.SPEC, self.spec.to_json())  # raises ValueError now if it is too large to send
         self._on_tick, self._connect_timeout = on_tick, connect_timeout
         self._reset_options = frozenset(reset_options)
         self._codec = StateCodec(layout.action_size, layout.observation_size)

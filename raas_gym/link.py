@@ -29,7 +29,7 @@ What is said, in order:
 
 Time belongs to the host: it ticks at absolute deadlines whether or not the client steps, holds the
 last action for `hold_ticks` ticks and then applies none until the next. Limits: a frame is at most
-1 MiB, JSON from the client at most 64 KiB, a space at most 65,536 elements. A message that breaks a
+1 MiB, JSON from the client at most 64 KiB, a space at most 16,384 elements. A message that breaks a
 rule ends the session with ERROR and stops the motor. A peer that stops in the middle of a frame is
 given `FRAME_TIMEOUT` seconds. A host that speaks another version answers HELLO with `version`.
 """
@@ -45,13 +45,9 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-import numpy as np
-from gymnasium import spaces
-
 PROTOCOL = 1
 MAX_FRAME = 1 << 20
 MAX_JSON = 1 << 16
-MAX_ELEMENTS = 1 << 16
 FRAME_TIMEOUT = 2.0
 SOCKET_VARIABLE = "RAAS_STEP_SOCKET"
 
@@ -86,7 +82,7 @@ class Spec:
     """What the host serves: JSON of the SPEC message.
 
     `columns` name the recorded observation. `horizon` is the number of scored ticks. `realtime` is
-    False where the clock waits for the client. Spaces are as `encode_space` gives them.
+    False where the clock waits for the client. Spaces are as `raas_gym.flat` encodes them.
     """
 
     env_id: str
@@ -268,48 +264,6 @@ class StateCodec:
             values[6 : self._split],
             values[self._split :],
         )
-
-
-def encode_space(space: spaces.Space[Any]) -> dict[str, Any]:
-    """A Box or Discrete space as JSON; null stands for an infinite bound. Raises ValueError for any other."""
-    if isinstance(space, spaces.Discrete):
-        return {"type": "discrete", "n": int(space.n), "start": int(space.start)}
-    if isinstance(space, spaces.Box):
-        if math.prod(space.shape) > MAX_ELEMENTS:
-            raise ValueError(
-                f"a space of {math.prod(space.shape)} elements is too large; {MAX_ELEMENTS} is the limit"
-            )
-        low, high = (
-            [None if math.isinf(x) else x for x in bound.flatten().tolist()]
-            for bound in (space.low, space.high)
-        )
-        return {
-            "type": "box",
-            "shape": list(space.shape),
-            "dtype": str(space.dtype),
-            "low": low,
-            "high": high,
-        }
-    raise ValueError(
-        f"a {type(space).__name__} space cannot be hosted; use Box or Discrete, or flatten it with a wrapper"
-    )
-
-
-def decode_space(value: Mapping[str, Any]) -> spaces.Box | spaces.Discrete:
-    """The inverse of `encode_space`; raises LinkError."""
-    try:
-        if value["type"] == "discrete":
-            return spaces.Discrete(int(value["n"]), start=int(value["start"]))
-        shape, dtype = tuple(value["shape"]), np.dtype(value["dtype"])
-        low, high = (
-            np.array([infinite if x is None else x for x in value[name]], dtype=dtype).reshape(shape)
-            for name, infinite in (("low", -math.inf), ("high", math.inf))
-        )
-        return spaces.Box(low, high, shape, dtype.type)
-    except (KeyError, TypeError, ValueError) as error:
-        raise LinkError(
-            "protocol", f"the robot describes a space this version cannot read ({error})"
-        ) from error
 
 
 def send(sock: socket.socket, data: bytes) -> None:

@@ -21,8 +21,8 @@ from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
-from raas_gym.adapt import flatten, space_size, unflatten
 from raas_gym.env import PendulumEnv
+from raas_gym.flat import decode_space, flatten, space_size, unflatten
 from raas_gym.link import (
     PROTOCOL,
     SOCKET_VARIABLE,
@@ -33,7 +33,6 @@ from raas_gym.link import (
     State,
     StateCodec,
     decode_error,
-    decode_space,
     frame,
     receive,
     send,
@@ -66,12 +65,15 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self._socket: socket.socket | None = _connect(socket_path)
         try:
             self.robot = self._hello()
+            self.action_space = decode_space(self.robot.action_space)
+            self.observation_space = decode_space(self.robot.observation_space)
+        except ValueError as error:
+            self._drop()
+            raise SessionError(f"{error}; the robot may be newer than this raas: update it") from error
         except BaseException:
             self._drop()
             raise
         self.dt = self.robot.dt
-        self.action_space = decode_space(self.robot.action_space)
-        self.observation_space = decode_space(self.robot.observation_space)
         self._action_size = space_size(self.action_space)
         self._codec = StateCodec(self._action_size, space_size(self.observation_space))
         self._ready = False

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,14 +111,18 @@ class Header:
             known = {one.name for one in fields(cls)}
             values = {name: value for name, value in values.items() if name in known}
             for name in ("observation_columns", "action_columns"):
-                values[name] = tuple(values[name])
-            return cls(**values)
+                values[name] = tuple(map(str, values[name]))
+            header = cls(**values)
+            sound = 0.0 < header.dt < 1e3 and 0 < header.horizon < 1e9 and isinstance(header.env_id, str)
         except TrajectoryError:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise TrajectoryError(
                 f"the trajectory's header is damaged ({error}); the file cannot be used"
             ) from error
+        if not sound:
+            raise TrajectoryError("the trajectory's header is damaged (impossible values); it cannot be used")
+        return header
 
 
 def _check_version(version: int) -> None:
@@ -210,7 +214,8 @@ def load(path: str | Path) -> Trajectory:
     with Path(path).open("rb") as file:
         magic = file.read(len(MAGIC))
         if magic != MAGIC:
-            return _load_npz(path)
+            file.seek(0)
+            return _load_npz(file, path)
         header = Header.from_json(file.readline(_MAX_HEADER))
         data = file.read()
     width = len(header.columns)
@@ -219,9 +224,9 @@ def load(path: str | Path) -> Trajectory:
     return Trajectory(header, rows.astype(np.float64))
 
 
-def _load_npz(path: str | Path) -> Trajectory:
+def _load_npz(file: BinaryIO, path: str | Path) -> Trajectory:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(file, allow_pickle=False) as archive:
             header = Header.from_json(str(archive["header"]))
             rows = np.column_stack([archive[name] for name in header.columns])
     except TrajectoryError:
