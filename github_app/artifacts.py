@@ -151,6 +151,7 @@ def download(job_id: int, name: str) -> ResponseReturnValue:
         response.headers["Cache-Control"] = "no-store"
         return response
     response = send_file(path, mimetype=delivery.content_type, conditional=True, etag=row.sha256)
+    response.headers["Content-Type"] = delivery.content_type
     response.headers["Content-Disposition"] = delivery.disposition
     response.headers["Cache-Control"] = "private, no-store" if private else "no-cache"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
