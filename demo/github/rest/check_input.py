@@ -98,7 +98,7 @@ def _output(value: object) -> dict[str, Any]:
     for field in ("summary", "text"):
         if field in output:
             found[field] = _bounded(output, field, MAX_OUTPUT_BYTES, "Output")
-    items = _list(output.get("annotations") or [], "properties/output/annotations", MAX_ANNOTATIONS)
+    items = _list(output.get("annotations", []), "properties/output/annotations", MAX_ANNOTATIONS)
     found["annotations"] = [_annotation(item) for item in items]
     if "images" in output:
         found["images"] = [_image(item) for item in _list(output["images"], "properties/output/images", 100)]
