@@ -1,0 +1,75 @@
+"""GUARD CONTRACT: the messages between controller and guardian.
+
+The guardian listens on a Unix sequenced-packet socket (mode 0660) and serves one controller at a time: the
+newest one wins, because the older one can only be a ghost. The controller sends beats, each one packet of
+`BEAT`: a sequence number, its monotonic clock [s], and whether the motor may have current (`arm`). The
+guardian answers with one byte whenever its state changes, and at once after the connection:
+
+    D  disarmed: the enable line is low, as asked
+    A  armed: the enable line is high
+    T  tripped: it took the line down by itself; only a beat with arm=0 leads back to D
+
+It trips when armed and no beat came for `SILENCE_S`, a beat is older than that by its own clock (the process
+was stopped, or lost its clock), the sequence goes backwards, or a packet is malformed. A connection that
+ends drops the line within the same turn of its loop.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+BEAT = struct.Struct("<Qd?")
+PERIOD_S = 0.01
+SILENCE_S = 0.05
+DISARMED, ARMED, TRIPPED = b"D", b"A", b"T"
+
+
+class Beat(NamedTuple):
+    """One beat of the controller."""
+
+    number: int
+    t: float
+    arm: bool
+
+
+class GuardianLink:
+    """The controller's end. Not thread-safe: one thread beats.
+
+    Raises:
+        OSError: No guardian listens at `path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._number = 0
+        self.state: bytes = DISARMED
+        """The guardian's last word."""
+        try:
+            self._socket.settimeout(1.0)
+            self._socket.connect(str(path))
+            self._socket.setblocking(False)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def beat(self, t: float, arm: bool) -> bytes:
+        """Send a beat; returns the guardian's last word.
+
+        Raises:
+            OSError: The guardian is gone.
+        """
+        self._number += 1
+        self._socket.send(BEAT.pack(self._number, t, arm))
+        try:
+            while word := self._socket.recv(16):
+                self.state = word[-1:]
+        except BlockingIOError:
+            return self.state
+        raise ConnectionResetError("the guardian closed the connection")
+
+    def close(self) -> None:
+        """Hang up: the guardian drops the line."""
+        self._socket.close()
