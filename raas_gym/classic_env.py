@@ -1,8 +1,11 @@
-"""The environment of 2020: `RaasPendulum-v0` for classic gym, with the attributes its users relied on.
+"""The pendulum for classic gym 0.26: in its own API, and in that of 2020.
 
-Locally it simulates the `ideal` pendulum from a random start. In a job it drives the robot. There the
-constructor's reset begins the one episode of the run, and every later `reset()` only commands zero torque
-and reads the sensors, as it did in 2020: the whole run is what counts.
+`GymPendulumEnv` is `RaasPendulum-v1`: what `raas_gym.env` and `raas_gym.remote` do, behind gym's types.
+
+`ClassicPendulumEnv` is `RaasPendulum-v0`, with the attributes its users relied on. Locally it simulates
+the `ideal` pendulum from a random start. In a job it drives the robot: there the constructor's reset
+begins the one episode of the run, and every later `reset()` only commands zero torque and reads the
+sensors, as it did in 2020. The whole run is what counts.
 """
 
 from __future__ import annotations
@@ -16,11 +19,52 @@ from gym import spaces
 from numpy.typing import NDArray
 
 from raas_gym.dynamics import IDEAL, MAX_SPEED, MAX_TORQUE, cost
-from raas_gym.env import limited, torque_of
+from raas_gym.env import PendulumEnv, limited, torque_of
 from raas_gym.link import SOCKET_VARIABLE
 from raas_gym.plants import SimPlant
+from raas_gym.registration import make_pendulum
 from raas_gym.remote import RemoteEnv
 from raas_gym.render import draw
+
+
+def _spaces() -> tuple[spaces.Box, spaces.Box]:
+    """Gym's own observation and action space."""
+    high = np.array([1.0, 1.0, MAX_SPEED], dtype=np.float32)
+    return (
+        spaces.Box(low=-high, high=high, dtype=np.float32),
+        spaces.Box(low=-MAX_TORQUE, high=MAX_TORQUE, shape=(1,), dtype=np.float32),
+    )
+
+
+class GymPendulumEnv(gym.Env[Any, Any]):
+    """`RaasPendulum-v1` for gym 0.26: arguments and behaviour of `PendulumEnv`, or the robot in a job."""
+
+    metadata = PendulumEnv.metadata
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._env = make_pendulum(**kwargs)
+        self.render_mode = kwargs.get("render_mode")
+        self.observation_space, self.action_space = _spaces()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode; (observation, info)."""
+        super().reset(seed=seed)
+        return self._env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One tick; (observation, reward, terminated, truncated, info)."""
+        observation, reward, terminated, truncated, info = self._env.step(action)
+        return observation, float(reward), terminated, truncated, info
+
+    def render(self) -> Any:
+        """A frame for "rgb_array"."""
+        return self._env.render()
+
+    def close(self) -> None:
+        """Motor off, session over."""
+        self._env.close()
 
 
 class ClassicPendulumEnv(gym.Env[Any, Any]):
@@ -42,9 +86,7 @@ class ClassicPendulumEnv(gym.Env[Any, Any]):
         self.g, self.render_mode = g, render_mode
         self.hardware = bool(os.environ.get(SOCKET_VARIABLE))
         self.dt, self.max_torque, self.max_speed = IDEAL.dt, MAX_TORQUE, MAX_SPEED
-        high = np.array([1.0, 1.0, MAX_SPEED], dtype=np.float32)
-        self.observation_space = spaces.Box(low=-high, high=high, dtype=np.float32)
-        self.action_space = spaces.Box(low=-MAX_TORQUE, high=MAX_TORQUE, shape=(1,), dtype=np.float32)
+        self.observation_space, self.action_space = _spaces()
         self.viewer: Any = None
         self.last_u: float | None = None
         self.ts: list[float] = []

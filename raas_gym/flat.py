@@ -1,4 +1,4 @@
-"""Box and Discrete spaces as JSON, their elements as flat tuples of floats: what the step contract carries."""
+"""Box and Discrete spaces as JSON, and their elements as flat tuples of floats, for the step contract."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def space_size(space: spaces.Space[Any]) -> int:
         return 1
     if not isinstance(space, spaces.Box):
         kind = type(space).__name__
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - its type is Space, which is right
             f"a {kind} space cannot be hosted; use Box or Discrete, or a wrapper that flattens it"
-        )  # noqa: TRY004 - an unsuitable value
+        )
     size = math.prod(space.shape)
     if size > MAX_ELEMENTS:
         raise ValueError(f"a space of {size} elements is too large; {MAX_ELEMENTS} is the limit")
