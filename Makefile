@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types arrows check bench image lock clean
+.PHONY: help setup demo test lint format types arrows check bench docs image lock clean
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -45,6 +45,11 @@ image: ## the containers' base image
 bench: setup image ## measure; results are printed and kept in bench-results/
 	python -m tests.bench $(ARGS)
 
+DOCS ?= docs/_build
+docs: ## the API reference of raas_gym from its docstrings, in docs/_build
+	@python -m pdoc --docformat google --output-directory $(DOCS) raas_gym \
+		$$(ls raas_gym/*.py | sed -e '/__init__/d' -e 's|/|.|; s|\.py$$||')
+
 lock: ## write requirements.lock anew from setup.cfg
 	@tools/bootstrap.sh python
 	uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --generate-hashes \
@@ -52,4 +57,4 @@ lock: ## write requirements.lock anew from setup.cfg
 
 clean: ## remove what the build and the tests made here
 	rm -rf .venv .cache .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis bench-results
+		.hypothesis bench-results docs/_build

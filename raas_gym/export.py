@@ -168,8 +168,8 @@ def _transitions(episode: Trajectory) -> dict[str, Any]:
         theta, theta_dot = observations.T
         observations = np.column_stack([np.cos(theta), np.sin(theta), theta_dot]).astype(np.float32)
     actions = _matrix(episode, header.action_columns)[:steps]
-    applied = [name for name in header.columns if name.startswith("applied")]
-    infos: dict[str, list[Any]] = {name: episode[name].tolist() for name in ("t", *applied)}
+    names = ("t", *header.applied_columns, "applied_at")
+    infos: dict[str, list[Any]] = {name: episode[name].tolist() for name in names}
     infos["late"] = (episode["late"] != 0).tolist()
     return {
         "observations": observations,
