@@ -162,7 +162,7 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def lock_data_dir(data_dir: Path, *, wait_s: float = 3.0) -> IO[str]:
+def lock_data_dir(data_dir: Path, *, wait_s: float = 5.0) -> IO[str]:
     """Make sure that this is the only server process on this data directory.
 
     Args:

@@ -72,7 +72,9 @@ def world(
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         endpoint = request.getfixturevalue("s3")
-        settings = make_settings(ARTIFACTS=f"s3://bucket/{secrets.token_hex(4)}/prefix", S3_ENDPOINT_URL=endpoint)
+        settings = make_settings(
+            ARTIFACTS=f"s3://bucket/{secrets.token_hex(4)}/prefix", S3_ENDPOINT_URL=endpoint
+        )
     (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
     app = application.create_app(settings)
     yield World(app)
