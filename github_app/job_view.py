@@ -238,7 +238,5 @@ def _steps(session: Session, job: Job) -> tuple[Step, ...]:
 
 def _note(event: JobEvent) -> str:
     """The detail of an event that people want to see."""
-    for key in ("runner", "conclusion", "why", "reason", "by"):
-        if value := event.data.get(key):
-            return str(value)
-    return ""
+    words = ("runner", "on {}"), ("conclusion", "{}"), ("why", "{}"), ("reason", "{}"), ("by", "by {}")
+    return next((form.format(event.data[key]) for key, form in words if event.data.get(key)), "")

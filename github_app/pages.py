@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a job's life: `state` is done, now or ahead."""
+    """A stretch of a job's life: `state` is done, now, ahead, or how it ended."""
 
     name: str
     note: str
@@ -123,7 +123,8 @@ def timeline(view: JobView) -> list[Part]:
     ]
     parts = [_part(name, start, end) for name, start, end in marks if start is not None or ended is None]
     if ended is not None and view.conclusion is not None:
-        parts.append(Part(view.conclusion.value.replace("_", " ").capitalize(), moment(ended), "done"))
+        name = view.conclusion.value.replace("_", " ").capitalize()
+        parts.append(Part(name, moment(ended), f"state-{view.conclusion.value}"))
     return parts
 
 

@@ -49,7 +49,9 @@ _ASSIGNED = re.compile(
     r"(?i)\b((?:[a-z0-9]{1,30}_){0,4}(?:password|passwd|secret|api_?key|access_key|token)[\"']?\s{0,3}[=:]\s{0,3}"
     r"[\"']?|authorization:\s{0,3}\w{1,20}\s{1,3}|bearer\s{1,3})([^\s\"']{8,})"
 )
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&:=\"'])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>#|~$&])")
+_BEGINNING = re.compile(r"^(\d{0,9})([-+.)=])")
+"""What would make a list or a heading of a line that begins with it."""
 
 
 def plain(text: str) -> str:
@@ -93,9 +95,9 @@ def inline(text: str, length: int = 1000) -> str:
     Markdown's own characters are escaped. What GitHub makes of finished text (mentions, links from bare
     addresses, references to issues) escapes would not stop, so an invisible character breaks those up.
     """
-    flat = _MARKUP.sub(r"\\\1", one_line(text, length))
-    flat = flat.replace("@", f"@{_BREAK}").replace(r"\:", rf"\:{_BREAK}").replace(r"\#", rf"\#{_BREAK}")
-    return re.sub(r"(?i)\b(www|gh)(?=\\[.-])", rf"\1{_BREAK}", flat)
+    flat = _BEGINNING.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", one_line(text, length)))
+    flat = flat.replace("@", f"@{_BREAK}").replace("://", f":{_BREAK}//").replace(r"\#", rf"\#{_BREAK}")
+    return re.sub(r"(?i)\b(www(?=\.)|gh(?=-\d))", rf"\1{_BREAK}", flat)
 
 
 def fenced(text: str) -> str:

@@ -37,9 +37,9 @@ def _ended(view: JobView) -> str:
     if view.conclusion is Conclusion.SUCCESS:
         return achieved(first_session(view)) or "Done"
     # A run that failed may still have moved the robot: what it achieved comes after the reason.
-    reason = view.reason or _WORDS.get(view.conclusion, "Ended")
+    reason = (view.reason or _WORDS.get(view.conclusion, "Ended")).rstrip(". ")
     found = achieved(first_session(view))
-    return f"{reason.rstrip('.')} ({found[0].lower()}{found[1:]})" if found else reason
+    return f"{reason} ({found[0].lower()}{found[1:]})" if found else reason
 
 
 _WORDS: dict[Conclusion | None, str] = {

@@ -34,7 +34,7 @@ BODY_MAX = 25 * 1024 * 1024
 blueprint = Blueprint("webhooks", __name__)
 
 _GUID = re.compile(r"^[0-9A-Za-z-]{1,100}$")
-_EVENT = re.compile(r"^[a-z_]{1,100}$")
+_EVENT = re.compile(r"^[a-z0-9_]{1,100}$")
 _PREFIX = "sha256="
 
 

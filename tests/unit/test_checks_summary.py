@@ -129,9 +129,9 @@ GOOSE = Robot("goose", online=True, busy=False, healthy=True, message="", seen_a
                 reason="The time limit of 120 s was reached.",
                 finish=finish(sessions=[]),
             ),
-            "The time limit of 120 s was reached.",
+            "The time limit of 120 s was reached",
         ),
-        (done(Conclusion.NEUTRAL, lost=True, finish=None, reason="Lost: our fault."), "Lost: our fault."),
+        (done(Conclusion.NEUTRAL, lost=True, finish=None, reason="Lost: our fault."), "Lost: our fault"),
         (
             done(Conclusion.FAILURE, finish=None, config_error=FileError("no such key", ".raas.yml", 3)),
             ".raas.yml line 3: no such key",
@@ -172,7 +172,7 @@ def test_a_finished_run_shows_scores_links_and_log() -> None:
     assert "last line" in shown.text
     rendered = MARKDOWN.render(shown.summary)
     assert "<td>-312</td>" in rendered
-    assert "<h3>Balanced 14.2 s of 20 s:\u200b return -312</h3>" in rendered
+    assert "<h3>Balanced 14.2 s of 20 s: return -312</h3>" in rendered
 
 
 def test_a_wrong_file_is_annotated_on_its_line() -> None:

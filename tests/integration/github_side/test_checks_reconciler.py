@@ -76,7 +76,7 @@ def test_only_the_latest_state_is_published(lab: Lab) -> None:
     lab.finish(holder, conclusion="failure", reason="The program crashed.", annotations=[ANNOTATION])
     assert checks.reconcile(lab.app) == 1
     run = settled(lab, sha)
-    assert (run["conclusion"], run["output"]["title"]) == ("failure", "The program crashed.")
+    assert (run["conclusion"], run["output"]["title"]) == ("failure", "The program crashed")
     assert checks.reconcile(lab.app) == 0
 
 
@@ -171,7 +171,7 @@ def test_an_event_during_publishing_is_published_next(lab: Lab) -> None:
     lab.make_due()
     lab.work()
     run = settled(lab, sha)
-    assert (run["conclusion"], run["output"]["title"]) == ("cancelled", "Not needed any more.")
+    assert (run["conclusion"], run["output"]["title"]) == ("cancelled", "Not needed any more")
 
 
 def test_two_reconcilers_do_not_publish_one_job_at_once(lab: Lab) -> None:
