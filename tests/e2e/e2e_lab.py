@@ -75,8 +75,8 @@ class Lab:
         return list(answer.json()["jobs"])
 
     def status(self, run: dict[str, Any]) -> str:
-        """The job's status by the server."""
-        return str(self.job(run)["status"])
+        """Where exactly the job stands."""
+        return str(self.job(run)["step"])
 
     def settled(self) -> None:
         """Every webhook so far is delivered and has become what it becomes."""
