@@ -130,7 +130,7 @@ class Site:
         current = int(time.time())
         good = {"iat": current - 60, "exp": current + 540, "iss": str(self.app.id)}
         claims = {name: value for name, value in {**good, **claims}.items() if value is not None}
-        return jwt.encode(claims, str(self.app.private_key), algorithm="RS256")
+        return jwt.encode(claims, self.app.private_key, algorithm="RS256")
 
     def installation(self, name: str) -> int:
         """The id of the installation on a repository."""

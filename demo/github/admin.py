@@ -152,8 +152,8 @@ def _make_app(_: Hub, scope: Scope, body: Body) -> Body:
     return {
         "id": app.id,
         "slug": app.slug,
-        "private_key": private_key,
-        "webhook_secret": app.webhook_secret,
+        "private_key": private_key or "",
+        "webhook_secret": app.webhook_secret or "",
         "client_id": app.client_id,
         "client_secret": client_secret,
     }

@@ -12,12 +12,12 @@ from demo.github.world.connection import Connection, Json
 
 @dataclass(frozen=True)
 class App:
-    """A registered App with what GitHub shows once; no `private_key` if its owner brought a public key."""
+    """A registered App with what GitHub shows once; `private_key` is "" if it brought its own."""
 
     id: int
     slug: str
-    private_key: str | None
-    webhook_secret: str | None
+    private_key: str
+    webhook_secret: str
     client_id: str
     client_secret: str
 

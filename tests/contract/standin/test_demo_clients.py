@@ -42,7 +42,7 @@ def test_pygithub_as_a_person(hosted: Site) -> None:
 def test_pygithub_as_the_app(hosted: Site) -> None:
     name = hosted.repository(private=True)
     sha = hosted.world.push(name, {"a": "1"}, user="alice")
-    auth = github.Auth.AppAuth(hosted.app.id, str(hosted.app.private_key))
+    auth = github.Auth.AppAuth(hosted.app.id, hosted.app.private_key)
     with github.GithubIntegration(auth=auth, base_url=hosted.github.api_url) as integration:
         assert integration.get_app().slug == "raas"
         installation = integration.get_repo_installation(*name.split("/"))
@@ -72,7 +72,7 @@ def test_githubkit_as_the_app(hosted: Site) -> None:
     owner, repo = name.split("/")
     sha = hosted.world.push(name, {"a": "1"}, user="alice")
     app = GitHub(
-        AppAuthStrategy(str(hosted.app.id), str(hosted.app.private_key)),
+        AppAuthStrategy(str(hosted.app.id), hosted.app.private_key),
         base_url=hosted.github.api_url,
         auto_retry=False,
     )

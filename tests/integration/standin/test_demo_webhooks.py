@@ -162,7 +162,9 @@ def test_repositories_that_change(fresh: Site) -> None:
     fresh.world.change_repository(name, user="erin", archived=True)
     renamed = fresh.world.change_repository(name, user="erin", name="other")["full_name"]
     fresh.world.settle()
-    told = [it for it in fresh.receiver.received if it.headers["x-github-event"] == "repository"]
+    received = [it for it in fresh.receiver.received if it.headers["x-github-event"] == "repository"]
+    target = "x-github-hook-installation-target-id"
+    told = [it for it in received if it.headers[target] == str(watcher.id)]
     assert [it.payload["action"] for it in told] == ["privatized", "archived", "renamed"]
     assert told[2].payload["changes"]["repository"]["name"]["from"] == name.split("/")[1]
     assert told[2].payload["repository"]["full_name"] == renamed == "erin/other"
