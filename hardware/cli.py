@@ -7,17 +7,19 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from hardware import daemon
+from hardware import assembly, daemon, pins
+from hardware.control_server import ask
 from hardware.doctor import examine
 from hardware.errors import HardwareError
-from hardware.robot import PENDULUM_ENV_IDS, Robot, SimulatedRobot
+from hardware.robot import PENDULUM_ENV_IDS
 from raas_gym import control
 from raas_gym.version import __version__
 
@@ -50,6 +52,27 @@ def _data_option(command: _F) -> _F:
     )(command)
 
 
+def _guardian_option(command: _F) -> _F:
+    return click.option(
+        "--guardian",
+        "guardian",
+        type=click.Path(path_type=Path),
+        default=Path("/run/raas-guardian/guardian.sock"),
+        show_default=True,
+        envvar="RAAS_GUARDIAN_SOCKET",
+        help="The guardian's socket.",
+    )(command)
+
+
+def _levels_option(command: _F) -> _F:
+    return click.option(
+        "--levels",
+        type=click.Path(path_type=Path),
+        envvar="RAAS_SIMULATED_LEVELS",
+        help="Simulated pins: the file with their levels, shared by controller and guardian.",
+    )(command)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
@@ -58,9 +81,22 @@ def main() -> None:
 
 @main.command()
 @click.option(
-    "--plant", type=click.Choice(["simulated"]), required=True, help="What turns torque into motion."
+    "--plant",
+    type=click.Choice(["simulated", "hardware"]),
+    required=True,
+    help="What turns torque into motion: a simulation, or pins.",
 )
 @click.option("--name", required=True, help="The robot's name, as spectators see it.")
+@click.option(
+    "--pins",
+    type=click.Choice(pins.KINDS),
+    default="auto",
+    show_default=True,
+    help="auto: what this machine has. simulated: a rig behind simulated pins.",
+)
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME[=VALUE]", help="A fault of the simulated rig."
+)
 @click.option(
     "--env-id",
     "env_ids",
@@ -74,18 +110,71 @@ def main() -> None:
 )
 @_data_option
 @_socket_option
-def serve(
-    *, plant: str, name: str, env_ids: tuple[str, ...], dt: float, data_dir: Path, socket: Path
-) -> None:
+@_guardian_option
+@_levels_option
+def serve(*, name: str, data_dir: Path, socket: Path, **choices: Any) -> None:
     """Serve the robot until SIGTERM."""
     _log_to_stderr()
     if not NAME.fullmatch(name):
         _fail(f"--name {name!r}: use 1 to 40 lower-case letters, digits, - or _, beginning with a letter")
-    robot: Robot = SimulatedRobot(name, dt, env_ids)
+    settings = daemon.Settings(data_dir.absolute(), socket.absolute())
+    with _plainly():
+        daemon.serve(settings, lambda: assembly.robot(name, settings.data, **choices))
+
+
+@main.command()
+@click.option("--pins", type=click.Choice(pins.KINDS), default="auto", show_default=True)
+@_guardian_option
+@_levels_option
+def guardian(pins: str, guardian: Path, levels: Path | None) -> None:
+    """Own the motor's enable line; drop it when the controller falls silent."""
+    _log_to_stderr()
+    with _plainly():
+        assembly.guard(pins, guardian.absolute(), levels)
+
+
+@main.command()
+@_socket_option
+def selftest(socket: Path) -> None:
+    """Move visibly to both sides; passing it clears a trip."""
+    _maintain(socket, "selftest", "passed")
+
+
+@main.command()
+@_socket_option
+def calibrate(socket: Path) -> None:
+    """Identify the robot and put a new passport in force. It moves for about two minutes."""
+    _maintain(socket, "calibrate", "calibrated")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("torque", type=click.FloatRange(-2.0, 2.0))
+@click.argument("seconds", type=click.FloatRange(0.0, 5.0), default=0.5)
+@_socket_option
+def jog(torque: float, seconds: float, socket: Path) -> None:
+    """Hold TORQUE (an action within ±2) for SECONDS."""
+    _maintain(socket, "jog", "done", torque=torque, seconds=seconds)
+
+
+@main.command()
+@click.argument("why", default="stopped by hand")
+@_socket_option
+def stop(why: str, socket: Path) -> None:
+    """Stop the motor now, whatever is running."""
     try:
-        daemon.serve(daemon.Settings(data_dir.absolute(), socket.absolute()), robot)
-    except HardwareError as error:
+        control.ControlClient(str(socket), timeout_s=5.0).stop(why)
+    except control.ControlError as error:
         _fail(str(error))
+
+
+def _maintain(socket: Path, task: str, done: str, **options: float) -> None:
+    request = {"op": "maintain", "task": task, "options": options}
+    try:
+        for sentence in ask(socket, request, timeout_s=600.0)["said"]:
+            click.echo(sentence)
+    except control.ControlError as error:
+        _fail(str(error))
+    click.echo(done)
 
 
 @main.command()
@@ -119,6 +208,15 @@ def doctor(data_dir: Path, socket: Path) -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.good else 'FIX '} {finding.text}")
     sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Turn our errors into one sentence and exit status 2."""
+    try:
+        yield
+    except HardwareError as error:
+        _fail(str(error))
 
 
 def _log_to_stderr() -> None:

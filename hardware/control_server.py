@@ -207,3 +207,27 @@ def _clear(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
     raise StartupError(f"another controller answers at {path}: stop it or choose another --socket")
+
+
+def ask(path: Path, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """Send a request that is not in the contract with the runner (`maintain`) and wait for its answer.
+
+    Raises:
+        ControlError: Refused, or nobody answers.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(path))
+            connection.sendall(control.encode(request))
+            with connection.makefile("rb") as lines:
+                answer = control.decode(lines.readline(control.MAX_LINE + 1))
+        except OSError as error:
+            raise control.ControlError(
+                "unreachable",
+                f"no controller answers at {path} ({error.strerror}): start it with `raas-controller serve`",
+            ) from error
+    if not answer.get("ok"):
+        refusal = answer.get("error", {})
+        raise control.ControlError(str(refusal.get("code")), str(refusal.get("message")))
+    return answer

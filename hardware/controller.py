@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hardware.errors import HardwareError
 from hardware.ledger import Ledger, SessionKey
 from hardware.results import Results, key_of
 from hardware.robot import Robot
@@ -29,6 +30,7 @@ MAX_DISPLAY = 200
 MAX_HEADER = 64
 MAX_HEADER_TEXT = 4096
 MANY_RESULTS = 100
+TASKS = ("selftest", "calibrate", "jog")
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Controller:
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._closing = False
+        self._maintenance: str | None = None
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
             "open": self._open,
@@ -57,8 +60,20 @@ class Controller:
             "result": self._result,
             "forget": self._forget,
             "stop": self._stop,
+            "maintain": self._maintain,
         }
         self._recover()
+
+    def settle(self) -> None:
+        """Bring the robot to rest once, so that the first session need not wait for it."""
+        if self._robot.fault() is None:
+            self._maintenance = "coming to rest"
+            try:
+                self._robot.rest()
+            except HardwareError as error:
+                log.warning("the robot did not come to rest: %s", error)
+            finally:
+                self._maintenance = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Perform a request and answer it.
@@ -100,6 +115,8 @@ class Controller:
         if session is not None:
             state = "session" if session.is_open else "resetting"
             message = f"driven by {session.request.display or 'job ' + str(session.key.job)}"
+        elif self._maintenance is not None:
+            state, message = "resetting", f"{self._maintenance} is under way"
         elif fault is not None:
             state, message = "unhealthy", fault
         status = control.ControllerStatus(
@@ -144,6 +161,8 @@ class Controller:
             raise control.ControlError("busy", "the controller is shutting down: try again when it is back")
         if session is not None and not session.over:
             raise control.ControlError("busy", f"session {session.key} is open: wait for its end or close it")
+        if self._maintenance is not None:
+            raise control.ControlError("busy", f"{self._maintenance} is under way: wait for its end")
         if request.env_id not in self._robot.profile.env_ids:
             hosted = ", ".join(self._robot.profile.env_ids)
             raise control.ControlError(
@@ -191,6 +210,25 @@ class Controller:
             session.end("emergency_stop", _why(request, "someone stopped the robot"))
         log.warning("emergency stop: %s", _why(request, "no reason given"))
         return {}
+
+    def _maintain(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Not in the contract with the runner: for the commands `selftest`, `calibrate` and `jog` here."""
+        task = request.get("task")
+        if task not in TASKS:
+            raise control.ControlError("bad_request", f"task {task!r} is not one of {', '.join(TASKS)}")
+        with self._lock:
+            if self._closing or self._maintenance or (self._session is not None and not self._session.over):
+                raise control.ControlError("busy", "the robot is in use: try again when `status` says idle")
+            self._maintenance = task
+        said: list[str] = []
+        try:
+            self._robot.maintain(task, said.append, _options(request))
+        except HardwareError as error:
+            raise control.ControlError("unhealthy", "\n".join([*said, str(error)])) from error
+        finally:
+            self._robot.stop()
+            self._maintenance = None
+        return {"said": said}
 
     def _concluded(self, key: SessionKey) -> control.SessionSummary:
         session = self._session
@@ -250,6 +288,13 @@ def _key(request: dict[str, Any]) -> SessionKey:
             "bad_request", "job, attempt and number must name a session, as whole numbers"
         )
     return SessionKey(*(int(str(v)) for v in values))
+
+
+def _options(request: dict[str, Any]) -> dict[str, float]:
+    options = request.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(v, int | float) for v in options.values()):
+        raise control.ControlError("bad_request", "options must be an object of numbers")
+    return {str(name): float(value) for name, value in options.items()}
 
 
 def _why(request: dict[str, Any], default: str) -> str:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -42,8 +43,8 @@ class Settings:
         return self.socket.parent / f"{self.socket.stem}-sessions"
 
 
-def serve(settings: Settings, robot: Robot) -> None:
-    """Serve until SIGTERM or SIGINT; then stop the motor, conclude the session and return.
+def serve(settings: Settings, build: Callable[[], Robot]) -> None:
+    """Serve the robot that `build` makes until SIGTERM or SIGINT; then stop motor and session, and return.
 
     Raises:
         StartupError: It cannot start; the message says what to do.
@@ -54,10 +55,12 @@ def serve(settings: Settings, robot: Robot) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with lock_data_directory(settings.data):
         _prepare_sessions(settings.sessions)
-        controller = Controller(robot, settings.data, settings.sessions)
+        robot = build()  # not before the lock: its pins are one owner's
         try:
+            controller = Controller(robot, settings.data, settings.sessions)
             server = ControlServer(settings.socket, controller)
             log.info("robot %s (%s) at %s", robot.profile.name, robot.profile.plant, settings.socket)
+            threading.Thread(target=controller.settle, name="settle", daemon=True).start()
             stop.wait()
             log.info("stopping")
             controller.shutdown("the controller was stopped")

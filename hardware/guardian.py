@@ -23,6 +23,10 @@ from hardware.heartbeat import ARMED, BEAT, DISARMED, SILENCE_S, TRIPPED, Beat
 log = logging.getLogger(__name__)
 
 
+Line = Callable[[bool], None]
+"""Sets the enable line high or low."""
+
+
 class Watch:
     """What the guardian decides, without pin, socket or clock.
 

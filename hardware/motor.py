@@ -16,6 +16,8 @@ from raas_gym.dynamics import MAX_TORQUE
 FULL_DUTY = 0.5
 """Duty at full action."""
 
+DUTY_PER_ACTION = FULL_DUTY / MAX_TORQUE
+
 RESIDUE = 0.05
 """The dead zone left to the environment [action]; `raas_gym.dynamics.MEASURED` has the same."""
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardware.errors import StartupError
-from hardware.motor import FULL_DUTY, RESIDUE
+from hardware.motor import RESIDUE
 from hardware.results import write_durably
-from raas_gym.dynamics import MAX_TORQUE, MEASURED, TURN, PendulumParams
+from raas_gym.dynamics import MEASURED, TURN, PendulumParams
 
 UNCALIBRATED = "uncalibrated"
 
@@ -101,8 +101,6 @@ BOUNDS = {
     "delay": (0.0, 0.2),
 }
 """What a passport may say; outside of it no pendulum of this kind exists."""
-
-DUTY_PER_ACTION = FULL_DUTY / MAX_TORQUE
 
 
 def problem_of(passport: Passport) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,14 @@ class Parts:
     guardian: Path | None = None
 
 
+@dataclass
+class MotionRecorder:
+    """What calibration needs: edges, and every commanded duty (signed) with its time."""
+
+    edges: list[Edge] = field(default_factory=list)
+    duties: list[tuple[float, float]] = field(default_factory=list)
+
+
 class HardwarePlant:
     """The pendulum on its pins.
 
@@ -75,8 +83,8 @@ class HardwarePlant:
         self._pins = pins
         self._guardian_path = parts.guardian
         self._guardian: GuardianLink | None = None
-        self.recorded: list[Edge] | None = None
-        """Where edges are collected for calibration; None: nowhere."""
+        self.recorder: MotionRecorder | None = None
+        """Who collects edges and duties, for calibration; None: nobody."""
         self._watched_from = self.clock.now()
         self._reading = threading.Lock()
         self._lock = threading.Lock()
@@ -86,6 +94,15 @@ class HardwarePlant:
         self._closed = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._supervisor.start()
+
+    def use(self, passport: Passport, params: PendulumParams) -> None:
+        """Put a new passport in force; its zero is in this plant's counts."""
+        with self._lock:
+            self.params = params
+            self.passport = passport.public()
+            self.zero = passport.zero_counts
+            self.motor.dead_zone = passport.dead_zone
+            self.safety = Safety(self.safety.limits, params)
 
     # --- the control loop's calls
 
@@ -115,8 +132,10 @@ class HardwarePlant:
             self._check()
             admitted = self.safety.admit(torque, motion)
             self._check()
-            self.motor.drive(admitted if self._armed else 0.0)
+            duty = self.motor.drive(admitted if self._armed else 0.0)
             self._command_at = self.clock.now()
+            if self.recorder is not None:
+                self.recorder.duties.append((self._command_at, duty))
         return admitted
 
     def advance(self) -> None:
@@ -133,8 +152,8 @@ class HardwarePlant:
             now = self.clock.now()
             edges = self.counter.drain()
             self.encoder.feed(edges)
-            if self.recorded is not None:
-                self.recorded += edges
+            if self.recorder is not None:
+                self.recorder.edges += edges
             theta = math.pi + (self.encoder.count - self.zero) * self._radians
             theta_dot = self.encoder.velocity(now).estimate * self._radians
             return Motion(now, theta, theta_dot, self.encoder.last_edge_at)
@@ -156,6 +175,11 @@ class HardwarePlant:
         self._closed.set()
         self._supervisor.join()
         self._pins.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called since it was armed."""
+        return self._stopped.is_set()
 
     def clear(self) -> None:
         """Forget a trip: somebody had a look."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from hardware.errors import UnhealthyError
 from raas_gym.dynamics import MEASURED, PendulumParams
 from raas_gym.env import PendulumEnv
 from raas_gym.plants import SimPlant
@@ -52,6 +53,13 @@ class Robot(Protocol):
     def make_env(self, env_id: str) -> PendulumEnv:
         """The environment to host for one session. The robot stays ours: nobody closes it."""
 
+    def maintain(self, task: str, say: Callable[[str], None], options: Mapping[str, float]) -> None:
+        """Perform `selftest`, `calibrate` or `jog` (options `torque`, `seconds`); `say` gets the progress.
+
+        Raises:
+            HardwareError: It failed; the message says what to look at.
+        """
+
     def interventions(self) -> list[str]:
         """What the safety layer did since the last call, a sentence each."""
 
@@ -85,6 +93,10 @@ class SimulatedRobot:
     def make_env(self, env_id: str) -> PendulumEnv:
         """The pendulum over the simulated plant."""
         return PendulumEnv(plant=self._plant)
+
+    def maintain(self, task: str, say: Callable[[str], None], options: Mapping[str, float]) -> None:
+        """A simulation needs no maintenance."""
+        raise UnhealthyError(f"a simulated plant has no {task}: try --plant hardware --pins simulated")
 
     def interventions(self) -> list[str]:
         """None: nothing can break."""

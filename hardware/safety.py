@@ -23,7 +23,7 @@ class Limits:
 
     Attributes:
         torque: Largest command [action].
-        slew: Fastest change of the command [action/s]: full reversal within a tick of 20 Hz stays possible.
+        slew: Fastest change of the command, sustained [action/s]: full reversals at 20 Hz pass.
         overspeed: From here on no torque [rad/s]; the guard and the screws are made for it.
         overspeed_off: Torque comes back below [rad/s].
         runaway_speed: Trip [rad/s].
@@ -39,7 +39,7 @@ class Limits:
     """
 
     torque: float = MAX_TORQUE
-    slew: float = 200.0
+    slew: float = 100.0
     overspeed: float = 25.0
     overspeed_off: float = 20.0
     runaway_speed: float = 35.0
@@ -80,6 +80,7 @@ class Safety:
         self._before: tuple[Motion, float] | None = None
         self._overspeed = False
         self._heat = 0.0
+        self._allowance = 2.0 * limits.torque
         self._full_since: float | None = None
         self._pushing_since: float | None = None
         self._gained = self._lacked = 0.0
@@ -220,12 +221,16 @@ class Safety:
         return max(-most, min(most, torque))
 
     def _slewed(self, torque: float, t: float) -> float:
+        """A full reversal is free; many of them in a row are slowed to the limit's rate."""
         if self._before is None:
             return torque
         before, last = self._before
-        most = self.limits.slew * max(0.0, t - before.t)
-        if abs(torque - last) > most:
+        whole = 2.0 * self.limits.torque
+        self._allowance = min(whole, self._allowance + self.limits.slew * max(0.0, t - before.t))
+        change = max(-self._allowance, min(self._allowance, torque - last))
+        if change != torque - last:
             self.note(
                 "slew", f"commands changed faster than {self.limits.slew:g} per second: they were slowed"
             )
-        return max(last - most, min(last + most, torque))
+        self._allowance -= abs(change)
+        return last + change
