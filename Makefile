@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types arrows check bench docs image lock clean
+.PHONY: help setup demo test lint format types arrows check bench docs image lock clean setup-train
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -14,7 +14,10 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## everything the tests and the demo need, system packages included where this user may
-	@tools/bootstrap.sh python docker postgres chromium node
+	@tools/bootstrap.sh python docker postgres chromium node $(if $(CI),train)
+
+setup-train: ## PyTorch and Stable-Baselines3 too (large): without them the tests of training are skipped
+	@tools/bootstrap.sh python train
 
 demo: ## the main job, end to end; ARGS=--once ends by itself and says whether it worked
 	@tools/bootstrap.sh python docker
@@ -43,6 +46,7 @@ image: ## the containers' base image
 	raas-runner image build
 
 bench: setup image ## measure; results are printed and kept in bench-results/
+	@tools/bootstrap.sh bench
 	python -m tests.bench $(ARGS)
 
 DOCS ?= docs/_build

