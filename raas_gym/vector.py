@@ -13,7 +13,6 @@ It is always a simulation, inside a job's container too: a robot is one, and `gy
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from raas_gym.batch import Array, BatchDynamics
 from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, PendulumParams
 from raas_gym.env import HORIZON
 from raas_gym.plants import START_OPTIONS, checked_start, resolve_params, spread_of
+from raas_gym.starts import draw_starts, rows_of
 from raas_gym.streams import UniformStreams, seeds_of
 
 Observations = NDArray[np.float32]
@@ -121,7 +121,9 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
         """
         self._refuse_closed()
         remaining = {} if options is None else dict(options)
-        rows = self._rows_to_reset(remaining.pop("reset_mask", None))
+        rows = rows_of(remaining.pop("reset_mask", None), self.num_envs)
+        if not self._ready and rows.size < self.num_envs:
+            raise ResetNeeded("the first reset must be one of all pendulums; leave reset_mask out")
         if isinstance(seed, int):
             super().reset(seed=seed)
         seeds = seeds_of(seed, self.num_envs)
@@ -163,17 +165,6 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             raise ClosedEnvironmentError(
                 "this environment was closed; make a new one with gymnasium.make_vec"
             )
-
-    def _rows_to_reset(self, mask: Any) -> Index:
-        if mask is None:
-            return np.arange(self.num_envs)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise ValueError(f"reset_mask must be a NumPy array of bool of shape ({self.num_envs},)")
-        if not mask.any():
-            raise ValueError("reset_mask chooses no pendulum; set at least one entry")
-        if not self._ready and not mask.all():
-            raise ResetNeeded("the first reset must be one of all pendulums; leave reset_mask out")
-        return np.flatnonzero(mask)
 
     def _waiting(self) -> Index | None:
         """Which pendulums this step resets instead of moving them, or None."""
@@ -287,36 +278,20 @@ class PendulumVectorEnv(VectorEnv[Observations, NDArray[Any], NDArray[Any]]):
             raise ValueError(f"unknown reset option {unknown[0]!r}; known are {known}")
         nominal = resolve_params(options["params"]) if "params" in options else self._nominal
         spread = spread_of(options["randomize"]) if "randomize" in options else self._spread
-        if spread:
-            self._dynamics.randomize(rows, nominal, spread, self._streams.draw(rows, len(spread)))
-        elif nominal is not self._nominal or not self._all_nominal:
-            self._dynamics.assign(rows, nominal)
-        self._all_nominal = (
-            not spread and nominal is self._nominal and (self._all_nominal or rows.size == self.num_envs)
+        plain = nominal is self._nominal and not spread
+        if not (plain and self._all_nominal):
+            self._all_nominal = False
+            if spread:
+                self._dynamics.randomize(rows, nominal, spread, self._streams.draw(rows, len(spread)))
+            else:
+                self._dynamics.assign(rows, nominal)
+            self._all_nominal = plain and rows.size == self.num_envs
+        own = self._dynamics.own
+        rest = (own["coulomb"] / own["gravity"])[rows]
+        start = options.get("start", self._start)
+        self._place(
+            rows, *draw_starts(self._streams, rows, self.num_envs, start=start, rest=rest, options=options)
         )
-        theta, theta_dot = self._draw_start(rows, options)
-        self._place(rows, theta, theta_dot)
-
-    def _draw_start(self, rows: Index, options: Mapping[str, Any]) -> tuple[Any, Any]:
-        if "theta" in options or "theta_dot" in options:
-            return self._option(options, "theta", math.pi)[rows], self._option(options, "theta_dot", 0.0)[
-                rows
-            ]
-        start = checked_start(options.get("start", self._start))
-        if start == "random" or "x_init" in options or "y_init" in options:
-            x = np.abs(self._option(options, "x_init", math.pi)[rows])
-            y = np.abs(self._option(options, "y_init", 1.0)[rows])
-            drawn = self._streams.draw(rows, 2)
-            return -x + (x + x) * drawn[:, 0], -y + (y + y) * drawn[:, 1]
-        rest = self._dynamics.own["coulomb"][rows] / self._dynamics.own["gravity"][rows]
-        return math.pi + (-rest + (rest + rest) * self._streams.draw(rows, 1)[:, 0]), np.zeros(rows.size)
-
-    def _option(self, options: Mapping[str, Any], name: str, default: float) -> NDArray[np.float64]:
-        """A reset option for every pendulum: one number, or one each."""
-        value = np.asarray(options.get(name, default), dtype=np.float64)
-        if value.shape not in ((), (self.num_envs,)) or not np.isfinite(value).all():
-            raise ValueError(f"reset option {name} must be a finite number, or {self.num_envs} of them")
-        return np.broadcast_to(value, (self.num_envs,))
 
     def _place(self, rows: Index, theta: NDArray[np.float64], theta_dot: NDArray[np.float64]) -> None:
         # The present arrays are in the hands of whoever keeps an `info`.

@@ -200,6 +200,8 @@ def test_reset_options() -> None:
 def test_parameters_of_one_reset_do_not_outlive_it() -> None:
     envs, plain = make(2), make(2)
     envs.reset(seed=0, options={"params": {"gravity": 40.0}})
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        envs.reset(seed=0, options={"randomize": {"coulomb": 0.5, "gravity": 2.0}})
     envs.reset(seed=0)
     plain.reset(seed=0)
     action = np.full((2, 1), 2.0, np.float32)
