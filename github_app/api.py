@@ -166,7 +166,7 @@ def source(job_id: int) -> Response:
         raise
     length = spool.tell()
     spool.seek(0)
-    response = Response(_drain(spool), mimetype="application/gzip", direct_passthrough=True)
+    response = Response(_drain(spool), mimetype="application/gzip")
     response.call_on_close(spool.close)
     response.content_length = length
     return response
