@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from demo.github.db import SchemaError
 from demo.github.server import Running, listening
 
 
@@ -21,6 +22,9 @@ def main() -> int:
     try:
         with listening(options.data, host=options.host, port=options.port, **settings) as running:
             _serve(running, options.app_config)
+    except SchemaError as error:
+        print(f"{options.data}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(
             f"Cannot serve on {options.host}:{options.port}: {error}. Choose another --port.", file=sys.stderr

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import select, update
 
-from demo.github import accounts, auth, events, pulls
+from demo.github import accounts, apps, auth, events, pulls, repositories
 from demo.github.errors import ApiError, not_found
 from demo.github.faults import Fault
 from demo.github.hub import Hub
@@ -117,38 +117,42 @@ def _set_membership(_: Hub, scope: Scope, body: Body) -> Body:
 
 
 def _make_repository(_: Hub, scope: Scope, body: Body) -> Body:
-    row = accounts.ensure_repository(scope, body["full_name"], private=body["private"])
+    row = repositories.ensure(scope, body["full_name"], private=body["private"])
     return repository_shapes.repository(scope, row)
 
 
 def _fork(_: Hub, scope: Scope, body: Body) -> Body:
-    row = accounts.fork(scope, _repository(scope, body["full_name"]), _user(scope, body["owner"]))
+    row = repositories.fork(scope, _repository(scope, body["full_name"]), _user(scope, body["owner"]))
     return repository_shapes.repository(scope, row)
 
 
 def _change_repository(_: Hub, scope: Scope, body: Body) -> Body:
-    """Archive, unarchive, hide, publish or rename, and tell the Apps."""
-    row = _repository(scope, body["full_name"])
-    actor = _user(scope, body["user"])
-    for field, words in (("archived", ("archived", "unarchived")), ("private", ("privatized", "publicized"))):
-        wanted = body.get(field)
-        if wanted is not None and wanted != getattr(row, field):
-            setattr(row, field, wanted)
-            events.repository(scope, row, actor, words[0] if wanted else words[1])
-    if body.get("name") and body["name"] != row.name:
-        before, row.name = row.name, body["name"]
-        events.repository(scope, row, actor, "renamed", {"repository": {"name": {"from": before}}})
+    row, actor = _repository(scope, body["full_name"]), _user(scope, body["user"])
+    for flag in ("archived", "private"):
+        if body.get(flag) is not None:
+            repositories.set_flag(scope, row, actor, flag, body[flag])
+    if body.get("name"):
+        repositories.rename(scope, row, actor, body["name"])
+    if body.get("owner"):
+        repositories.transfer(scope, row, actor, _user(scope, body["owner"]))
     return repository_shapes.repository(scope, row)
 
 
+def _delete_repository(_: Hub, scope: Scope, body: Body) -> Body:
+    repositories.delete(scope, _repository(scope, body["full_name"]), _user(scope, body["user"]))
+    return {}
+
+
 def _set_role(_: Hub, scope: Scope, body: Body) -> Body:
-    accounts.set_role(scope, _repository(scope, body["full_name"]), _user(scope, body["user"]), body["role"])
+    repositories.set_role(
+        scope, _repository(scope, body["full_name"]), _user(scope, body["user"]), body["role"]
+    )
     return {}
 
 
 def _make_app(_: Hub, scope: Scope, body: Body) -> Body:
     owner = accounts.ensure_account(scope, body["owner"])
-    app, private_key, client_secret = accounts.create_app(scope, owner, body["name"], body)
+    app, private_key, client_secret = apps.create_app(scope, owner, body["name"], body)
     return {
         "id": app.id,
         "slug": app.slug,
@@ -160,37 +164,37 @@ def _make_app(_: Hub, scope: Scope, body: Body) -> Body:
 
 
 def _set_webhook(_: Hub, scope: Scope, body: Body) -> Body:
-    app = accounts.find_app(scope, body["app_id"])
+    app = apps.find_app(scope, body["app_id"])
     app.webhook_url, app.updated_at = body["url"], now()
     return {}
 
 
 def _ping(_: Hub, scope: Scope, body: Body) -> Body:
-    events.ping(scope, accounts.find_app(scope, body["app_id"]))
+    events.ping(scope, apps.find_app(scope, body["app_id"]))
     return {}
 
 
 def _install(_: Hub, scope: Scope, body: Body) -> Body:
-    app = accounts.find_app(scope, body["app_id"])
+    app = apps.find_app(scope, body["app_id"])
     chosen = None if body["repositories"] is None else [_repository(scope, it) for it in body["repositories"]]
     account = chosen[0].owner if chosen else _user(scope, body["account"])
     if any(row.owner_id != account.id for row in chosen or ()):
         raise ApiError(422, "An installation is on one account: name repositories of one owner.")
-    return {"id": accounts.install(scope, app, account, chosen).id}
+    return {"id": apps.install(scope, app, account, chosen).id}
 
 
 def _uninstall(_: Hub, scope: Scope, body: Body) -> Body:
-    row = accounts.find_installation(scope, body["installation_id"])
+    row = apps.find_installation(scope, body["installation_id"])
     if body.get("repository"):
-        accounts.remove_from_installation(scope, row, _repository(scope, body["repository"]))
+        apps.remove_from_installation(scope, row, _repository(scope, body["repository"]))
     else:
-        accounts.uninstall(scope, row)
+        apps.uninstall(scope, row)
     return {}
 
 
 def _suspend(_: Hub, scope: Scope, body: Body) -> Body:
-    row = accounts.find_installation(scope, body["installation_id"])
-    accounts.set_suspended(scope, row, body["suspended"])
+    row = apps.find_installation(scope, body["installation_id"])
+    apps.set_suspended(scope, row, body["suspended"])
     return {}
 
 
@@ -277,6 +281,7 @@ ACTIONS: dict[str, Action] = {
     "repository": _make_repository,
     "fork": _fork,
     "change": _change_repository,
+    "delete": _delete_repository,
     "role": _set_role,
     "app": _make_app,
     "webhook": _set_webhook,

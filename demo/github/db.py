@@ -1,5 +1,6 @@
 """One SQLite file: a write at a time, readers never wait (write-ahead log)."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateTable
 
 from demo.github.models import Base
 
@@ -27,6 +29,10 @@ FIRST_IDS = {
 }
 
 
+class SchemaError(Exception):
+    """The file has tables of another version."""
+
+
 class Database:
     """Sessions over the stand-in's SQLite file. Threads may share it."""
 
@@ -37,6 +43,7 @@ class Database:
         event.listen(self._engine, "begin", _on_begin)
         self._writing = self._engine.execution_options(immediate=True)
         with self._writing.begin() as connection:
+            _check_schema(connection)
             Base.metadata.create_all(connection)
             _seed_ids(connection)
 
@@ -67,6 +74,18 @@ def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> Non
 def _on_begin(connection: Connection) -> None:
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _check_schema(connection: Connection) -> None:
+    """Mark a new file with its tables' checksum; refuse a file with other tables."""
+    ddl = "".join(str(CreateTable(table)) for table in Base.metadata.sorted_tables)
+    ours = zlib.crc32(ddl.encode()) & 0x7FFFFFFF
+    found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if found not in (0, ours):
+        raise SchemaError(
+            "This folder was written by another version of the stand-in; choose or make an empty one."
+        )
+    connection.exec_driver_sql(f"PRAGMA user_version = {ours}")
 
 
 def _seed_ids(connection: Connection) -> None:

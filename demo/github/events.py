@@ -110,21 +110,31 @@ def push(scope: Scope, row: Repository, pusher: Account, payload: Json) -> None:
 def check_suite_requested(
     scope: Scope, row: Repository, sender: Account, *, branch: str, before: str, after: str
 ) -> None:
-    """Open a check suite of each App that writes checks for a pushed commit, and ask the App for checks."""
+    """Open a check suite of each App that writes checks for a pushed commit, and ask the App for checks.
+
+    A commit that had a suite already, from another branch, gets no second one.
+    """
     for installation in list(installations_on(scope, row)):
-        if permits(installation.permissions, {"checks": "write"}):
-            suite = check_suite(scope, row, installation.app, after, branch=branch, before=before)
+        app = installation.app
+        if permits(installation.permissions, {"checks": "write"}) and not _known_suite(
+            scope, row, app, after
+        ):
+            suite = check_suite(scope, row, app, after, branch=branch, before=before)
             _check_suite(scope, suite, sender, "requested")
+
+
+def _known_suite(scope: Scope, row: Repository, app: App, sha: str) -> CheckSuite | None:
+    query = select(CheckSuite).where(
+        CheckSuite.repository_id == row.id, CheckSuite.app_id == app.id, CheckSuite.head_sha == sha
+    )
+    return scope.session.scalar(query)
 
 
 def check_suite(
     scope: Scope, row: Repository, app: App, sha: str, *, branch: str | None = None, before: str | None = None
 ) -> CheckSuite:
     """Find or open the suite of an App for a commit; `branch` is None where no push announced it."""
-    query = select(CheckSuite).where(
-        CheckSuite.repository_id == row.id, CheckSuite.app_id == app.id, CheckSuite.head_sha == sha
-    )
-    suite = scope.session.scalar(query)
+    suite = _known_suite(scope, row, app, sha)
     if suite is None:
         suite = CheckSuite(
             repository=row, app=app, head_sha=sha, head_branch=branch, created_at=now(), updated_at=now()

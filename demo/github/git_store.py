@@ -5,6 +5,7 @@ refs/pull/N/head, so its commits are reachable there as they are on GitHub.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,6 +123,10 @@ class GitStore:
         self.create(repository_id, head.removeprefix("refs/heads/"))
         refs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         _git(path, "fetch", "--quiet", str(self.path(parent_id)), *refs)
+
+    def remove(self, repository_id: int) -> None:
+        """Delete a bare repository."""
+        shutil.rmtree(self.path(repository_id))
 
     def set_default_branch(self, repository_id: int, branch: str) -> None:
         """Make a clone check out this branch."""

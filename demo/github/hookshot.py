@@ -56,11 +56,11 @@ class Hookshot:
         self._database = database
         self._timeout_s = timeout_s
         self._sending = sending  # sees each delivery before it leaves
-        self._wake = threading.Condition()
-        self._busy: set[int] = set()
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._busy: dict[int, threading.Thread] = {}
         self._stopped = False
         self._thread = threading.Thread(target=self._watch, name="hookshot", daemon=True)
-        self._workers: list[threading.Thread] = []
 
     def start(self) -> None:
         """Settle what a crash left in between, then send whatever waits."""
@@ -69,17 +69,17 @@ class Hookshot:
 
     def stop(self) -> None:
         """Let the running deliveries end and start no more."""
-        with self._wake:
-            self._stopped = True
-            self._wake.notify_all()
+        self._stopped = True
+        self._news.set()
         self._thread.join()
-        for worker in self._workers:
+        with self._lock:
+            workers = list(self._busy.values())
+        for worker in workers:
             worker.join()
 
     def wake(self) -> None:
         """Look for new deliveries now."""
-        with self._wake:
-            self._wake.notify_all()
+        self._news.set()
 
     def _bury_the_unknown(self) -> None:
         # A delivery whose request may have left is never sent again: GitHub sends once.
@@ -91,11 +91,10 @@ class Hookshot:
 
     def _watch(self) -> None:
         while not self._stopped:
+            self._news.clear()  # before looking: news that arrive while looking are looked at again
             for app_id in self._waiting():
                 self._start_worker(app_id)
-            with self._wake:
-                if not self._stopped:
-                    self._wake.wait(_POLL_S)
+            self._news.wait(_POLL_S)
 
     def _waiting(self) -> list[int]:
         query = select(Delivery.app_id).where(Delivery.attempted_at.is_(None)).distinct()
@@ -103,14 +102,13 @@ class Hookshot:
             return list(session.scalars(query))
 
     def _start_worker(self, app_id: int) -> None:
-        with self._wake:
+        with self._lock:
             if app_id in self._busy or self._stopped:
                 return
-            self._busy.add(app_id)
-        self._workers = [worker for worker in self._workers if worker.is_alive()]
-        worker = threading.Thread(target=self._drain, args=(app_id,), name=f"hookshot-{app_id}", daemon=True)
-        self._workers.append(worker)
-        worker.start()
+            name = f"hookshot-{app_id}"
+            worker = threading.Thread(target=self._drain, args=(app_id,), name=name, daemon=True)
+            self._busy[app_id] = worker
+            worker.start()
 
     def _drain(self, app_id: int) -> None:
         try:
@@ -119,9 +117,9 @@ class Hookshot:
                 while not self._stopped and self._send_next(http, app_id):
                     pass
         finally:
-            with self._wake:
-                self._busy.discard(app_id)
-                self._wake.notify_all()
+            with self._lock:
+                del self._busy[app_id]
+            self._news.set()  # for what came after the last look
 
     def _send_next(self, http: requests.Session, app_id: int) -> bool:
         query = (

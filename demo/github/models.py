@@ -67,7 +67,7 @@ class Repository(Base):
     archived: Mapped[bool] = mapped_column(default=False)
     description: Mapped[str | None]
     default_branch: Mapped[str] = mapped_column(default="main")
-    parent_id: Mapped[int | None] = mapped_column(ForeignKey("repositories.id"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("repositories.id", ondelete="SET NULL"))
     next_number: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[int]
     updated_at: Mapped[int]
@@ -86,7 +86,9 @@ class Collaborator(Base):
 
     __tablename__ = "collaborators"
 
-    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
     user_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     role: Mapped[str]
 
@@ -147,7 +149,9 @@ class InstalledRepository(Base):
     __tablename__ = "installed_repositories"
 
     installation_id: Mapped[int] = mapped_column(ForeignKey("installations.id"), primary_key=True)
-    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    repository_id: Mapped[int] = mapped_column(
+        ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True
+    )
 
 
 class InstallationToken(Base):
@@ -170,7 +174,7 @@ class Issue(Base):
     __table_args__ = (UniqueConstraint("repository_id", "number"), NUMBERED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"))
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id", ondelete="CASCADE"))
     number: Mapped[int]
     user_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     title: Mapped[str]
@@ -187,14 +191,18 @@ class Issue(Base):
 
 
 class Pull(Base):
-    """The code half of a pull request. `head_sha` and `base_sha` follow the branches while it is open."""
+    """The code half of a pull request. `head_sha` and `base_sha` follow the branches while it is open.
+
+    `head_repository` is None once the fork is deleted.
+    """
 
     __tablename__ = "pulls"
     __table_args__ = NUMBERED
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"), unique=True)
-    head_repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"))
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"), unique=True)
+    head_repository_id: Mapped[int | None] = mapped_column(ForeignKey("repositories.id", ondelete="SET NULL"))
+    head_owner_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     head_ref: Mapped[str]
     head_sha: Mapped[str]
     base_ref: Mapped[str]
@@ -205,13 +213,14 @@ class Pull(Base):
     merge_commit_sha: Mapped[str | None]
     mergeable: Mapped[bool | None]
     issue: Mapped[Issue] = relationship(back_populates="pull")
-    head_repository: Mapped[Repository] = relationship()
-    merged_by: Mapped[Account | None] = relationship()
+    head_repository: Mapped[Repository | None] = relationship()
+    head_owner: Mapped[Account] = relationship(foreign_keys=[head_owner_id])
+    merged_by: Mapped[Account | None] = relationship(foreign_keys=[merged_by_id])
 
     @property
     def head_label(self) -> str:
         """The head as GitHub writes it: owner:branch."""
-        return f"{self.head_repository.owner.login}:{self.head_ref}"
+        return f"{self.head_owner.login}:{self.head_ref}"
 
 
 class Comment(Base):
@@ -221,7 +230,7 @@ class Comment(Base):
     __table_args__ = NUMBERED
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id"))
+    issue_id: Mapped[int] = mapped_column(ForeignKey("issues.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     app_id: Mapped[int | None] = mapped_column(ForeignKey("apps.id"))
     body: Mapped[str] = mapped_column(Text)
@@ -240,7 +249,7 @@ class Reaction(Base):
     __table_args__ = (UniqueConstraint("comment_id", "user_id", "content"), NUMBERED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    comment_id: Mapped[int] = mapped_column(ForeignKey("comments.id"))
+    comment_id: Mapped[int] = mapped_column(ForeignKey("comments.id", ondelete="CASCADE"))
     user_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     content: Mapped[str]
     created_at: Mapped[int]
@@ -254,7 +263,7 @@ class CheckSuite(Base):
     __table_args__ = (UniqueConstraint("repository_id", "app_id", "head_sha"), NUMBERED)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"))
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id", ondelete="CASCADE"))
     app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
     head_sha: Mapped[str]
     head_branch: Mapped[str | None]
@@ -274,7 +283,7 @@ class CheckRun(Base):
     __table_args__ = NUMBERED
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    suite_id: Mapped[int] = mapped_column(ForeignKey("check_suites.id"))
+    suite_id: Mapped[int] = mapped_column(ForeignKey("check_suites.id", ondelete="CASCADE"))
     name: Mapped[str]
     status: Mapped[str]
     conclusion: Mapped[str | None]
@@ -298,7 +307,7 @@ class Annotation(Base):
     __table_args__ = NUMBERED
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    check_run_id: Mapped[int] = mapped_column(ForeignKey("check_runs.id"))
+    check_run_id: Mapped[int] = mapped_column(ForeignKey("check_runs.id", ondelete="CASCADE"))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 

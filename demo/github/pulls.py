@@ -38,7 +38,8 @@ def open_pull(
         raise _failed(f"No commits between {base_ref} and {head_ref}")
     issue = Issue(repository=base, number=take_number(base), user=author, title=title, body=body)
     issue.created_at = issue.updated_at = now()
-    pull = Pull(issue=issue, head_repository=head_repository, head_ref=head_ref, head_sha=str(head_sha))
+    pull = Pull(issue=issue, head_repository=head_repository, head_owner=head_repository.owner)
+    pull.head_ref, pull.head_sha = head_ref, str(head_sha)
     pull.base_ref, pull.base_sha, pull.draft = base_ref, str(base_sha), draft
     scope.session.add(pull)
     scope.session.flush()
@@ -85,7 +86,8 @@ def _refuse_duplicate(scope: Scope, base: Repository, head: Repository, head_ref
 def _refresh(scope: Scope, pull: Pull) -> None:
     """Bring refs/pull/N/head and /merge, and whether it merges, up to the pull request's two SHAs."""
     base, number = pull.issue.repository_id, pull.issue.number
-    scope.store.fetch_pull_head(base, pull.head_repository_id, pull.head_sha, number)
+    if pull.head_repository_id is not None:
+        scope.store.fetch_pull_head(base, pull.head_repository_id, pull.head_sha, number)
     message = f"Merge {pull.head_sha} into {pull.base_sha}"
     merged = scope.store.merge(base, pull.base_sha, pull.head_sha, message)
     pull.mergeable, pull.merge_commit_sha = merged is not None, merged
@@ -122,7 +124,8 @@ def reopen(scope: Scope, pull: Pull, actor: Account) -> None:
     """Open again what was closed and not merged; the head is wherever its branch is now."""
     if pull.merged_at is not None:
         raise _failed("The pull request cannot be reopened: it is merged.")
-    head = scope.store.resolve(pull.head_repository_id, f"refs/heads/{pull.head_ref}")
+    source = pull.head_repository_id
+    head = scope.store.resolve(source, f"refs/heads/{pull.head_ref}") if source else None
     if head is None:
         raise _failed(f"The {pull.head_ref} branch has been deleted.")
     issue = pull.issue

@@ -142,8 +142,8 @@ def pull_simple(scope: Scope, row: Pull) -> Json:
         "requested_reviewers": [],
         "requested_teams": [],
         "draft": row.draft,
-        "head": _side(scope, row.head_repository, row.head_ref, row.head_sha),
-        "base": _side(scope, base, row.base_ref, row.base_sha),
+        "head": _side(scope, row.head_owner, row.head_repository, row.head_ref, row.head_sha),
+        "base": _side(scope, base.owner, base, row.base_ref, row.base_sha),
         "_links": {name: {"href": url} for name, url in links.items()},
         "auto_merge": None,
     }
@@ -170,26 +170,24 @@ def pull(scope: Scope, row: Pull) -> Json:
     }
 
 
-def _side(scope: Scope, row: Repository, ref: str, sha: str) -> Json:
+def _side(scope: Scope, owner: Account, row: Repository | None, ref: str, sha: str) -> Json:
     return {
-        "label": f"{row.owner.login}:{ref}",
+        "label": f"{owner.login}:{ref}",
         "ref": ref,
         "sha": sha,
-        "user": account(scope, row.owner),
-        "repo": repository(scope, row),
+        "user": account(scope, owner),
+        "repo": repository(scope, row) if row else None,
     }
 
 
 def pull_minimal(scope: Scope, row: Pull) -> Json:
-    """Return the `pull-request-minimal` document that check runs list."""
+    """Return the `pull-request-minimal` document that check runs list: both sides are in one repository."""
+    base = row.issue.repository
+    repo = {"id": base.id, "url": api_url(scope, base), "name": base.name}
     return {
         "id": row.id,
         "number": row.issue.number,
-        "url": f"{api_url(scope, row.issue.repository)}/pulls/{row.issue.number}",
-        "head": _minimal_side(scope, row.head_repository, row.head_ref, row.head_sha),
-        "base": _minimal_side(scope, row.issue.repository, row.base_ref, row.base_sha),
+        "url": f"{api_url(scope, base)}/pulls/{row.issue.number}",
+        "head": {"ref": row.head_ref, "sha": row.head_sha, "repo": repo},
+        "base": {"ref": row.base_ref, "sha": row.base_sha, "repo": repo},
     }
-
-
-def _minimal_side(scope: Scope, row: Repository, ref: str, sha: str) -> Json:
-    return {"ref": ref, "sha": sha, "repo": {"id": row.id, "url": api_url(scope, row), "name": row.name}}

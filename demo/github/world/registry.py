@@ -45,9 +45,13 @@ class Registry(Connection):
         return found
 
     def change_repository(self, full_name: str, *, user: str, **changes: Any) -> Json:
-        """Set `archived`, `private` or `name`; Apps hear of it."""
+        """Set `archived`, `private`, `name`, or `owner` (a transfer); Apps hear of it."""
         found: Json = self.admin("change", full_name=full_name, user=user, **changes)
         return found
+
+    def delete_repository(self, full_name: str, *, user: str) -> None:
+        """Delete a repository; Apps hear of it."""
+        self.admin("delete", full_name=full_name, user=user)
 
     def fork(self, full_name: str, owner: str) -> Json:
         """Find or make a person's fork."""

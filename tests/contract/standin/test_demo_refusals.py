@@ -9,7 +9,7 @@ import jwt
 import pytest
 from standin import Site
 
-from demo.github.accounts import new_key_pair
+from demo.github.apps import new_key_pair
 
 
 def _said(hosted: Site, method: str, path: str, token: str | None = None, **options: Any) -> tuple[int, str]:

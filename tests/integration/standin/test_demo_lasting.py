@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import requests
 from standin import MANIFEST, Site, receiving, site
 
 from demo.github import World, serve_in_thread
-from demo.github.accounts import new_key_pair
+from demo.github.apps import new_key_pair
+from demo.github.db import SchemaError
 
 
 @contextmanager
@@ -73,6 +75,14 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         )
     assert done.returncode == 1
     assert "Choose another --port" in done.stderr
+
+
+def test_a_folder_of_another_version(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "github.sqlite3") as database:
+        database.execute("PRAGMA user_version = 7")
+    database.close()
+    with pytest.raises(SchemaError, match="another version"), serve_in_thread(tmp_path):
+        pass
 
 
 def test_deliveries_that_wait_survive_a_restart(tmp_path: Path) -> None:

@@ -170,6 +170,43 @@ def test_repositories_that_change(fresh: Site) -> None:
     assert told[2].payload["repository"]["full_name"] == renamed == "erin/other"
 
 
+def test_repositories_that_move_and_go(fresh: Site) -> None:
+    name, world = fresh.repository(owner="ivan"), fresh.world
+    fork = world.fork(name, "judy")["full_name"]
+    world.push(fork, {"a": "1"}, user="judy", branch="idea")
+    number = world.open_pull(name, head="judy:idea", user="judy")["number"]
+    world.delete_repository(fork, user="judy")
+    pull = world.api("GET", f"/repos/{name}/pulls/{number}").json()
+    assert (pull["head"]["repo"], pull["head"]["label"], pull["state"]) == (None, "judy:idea", "open")
+    assert world.api("GET", f"/repos/{fork}").status_code == 404
+    fresh.check_run(name, pull["head"]["sha"])
+
+    world.organization("lab", owner="kim")
+    moved = world.change_repository(name, user="ivan", owner="lab")["full_name"]
+    assert moved == f"lab/{name.split('/')[1]}"
+    world.install(fresh.app.id, account="lab")
+    sha = world.push(moved, {"b": "2"}, user="kim")
+    push = _last(fresh.heard(moved), "push").payload
+    assert (push["after"], push["organization"]["login"]) == (sha, "lab")
+    world.delete_repository(moved, user="kim")
+    gone = _last(fresh.heard(moved), "repository.deleted").payload
+    assert gone["repository"]["full_name"] == moved
+    assert "installation_repositories.removed" in fresh.receiver.events()
+
+
+def test_members_of_organizations(fresh: Site) -> None:
+    fresh.world.organization("team", owner="lea")
+    fresh.world.member("team", "max")
+    name = fresh.world.repository("team/robot", private=True)["full_name"]
+    fresh.world.push(name, {"a": "1"}, user="lea")
+    roles = {}
+    for login in ("lea", "max", "stranger"):
+        fresh.world.user(login)
+        path = f"/repos/{name}/collaborators/{login}/permission"
+        roles[login] = fresh.world.call(fresh.world.reader(name), "GET", path)["permission"]
+    assert roles == {"lea": "admin", "max": "read", "stranger": "none"}
+
+
 def test_apps_hear_what_they_subscribe_to_and_may_know(fresh: Site) -> None:
     name = fresh.repository(owner="frank")
     deaf = fresh.world.app("Deaf", webhook_url=fresh.receiver.url, permissions={"contents": "read"})
