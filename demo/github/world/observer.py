@@ -65,6 +65,11 @@ class Observer(Connection):
         """Let everything work again."""
         self.admin("clear-faults")
 
+    def violations(self) -> list[str]:
+        """Return what did not fit GitHub's description so far; the stand-in must run with conformance."""
+        found: list[str] = self.admin("violations")
+        return found
+
     def rate_limit(self, *, remaining: int, reset_in_s: int) -> None:
         """Leave every known token so many requests until the reset."""
         self.admin("limit", remaining=remaining, reset_in_s=reset_in_s)

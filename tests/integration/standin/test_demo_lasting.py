@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from standin import MANIFEST, Site, receiving, site
+from standin import MANIFEST, Site, need_description, receiving, site
 
 from demo.github import World, serve_in_thread
 from demo.github.apps import new_key_pair
 from demo.github.db import SchemaError
+from demo.github.world import WorldError
 
 
 @contextmanager
@@ -191,3 +192,12 @@ def test_the_admin_interface_is_guarded(hosted: Site) -> None:
             f"{hosted.github.url}/_admin/user", json={"login": "x"}, headers=headers, timeout=10
         )
         assert answer.status_code == 401
+
+
+def test_a_process_that_holds_its_traffic_to_the_description(tmp_path: Path) -> None:
+    need_description()
+    with _process(tmp_path, "--conformance") as (_, world):
+        world.repository("alice/pendulum")
+        assert world.violations() == []
+    with _process(tmp_path) as (_, world), pytest.raises(WorldError, match="conformance"):
+        world.violations()
