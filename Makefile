@@ -56,7 +56,7 @@ docs: ## the API reference of raas_gym from its docstrings, in docs/_build
 
 lock: ## write requirements.lock anew from setup.cfg
 	@tools/bootstrap.sh python
-	uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --generate-hashes \
 		--upgrade --extra dev setup.cfg --output-file requirements.lock
 
 clean: ## remove what the build and the tests made here

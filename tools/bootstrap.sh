@@ -33,8 +33,8 @@ need() {
 setup_python() {
     local python=${PYTHON:-python3}
     command -v "$python" >/dev/null || need "Python" python3 python3-venv
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-        die "Python 3.10 or newer is needed, $("$python" --version) is here: set PYTHON to a newer one"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "Python 3.11 or newer is needed, $("$python" --version) is here: set PYTHON to a newer one"
     command -v git >/dev/null || need "git" git
     if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c pass 2>/dev/null; then
         rm -rf .venv
