@@ -249,6 +249,7 @@ class Agent:
             return False
         desk.pulse.phase = "delivering results"
         desk.pulse.flush(LAST_TRY_S)
+        desk.pulse.finishing = True
         return self._hand_over(held, desk.pulse.last_chunk()) is not Delivery.LATER
 
     def _sweep(self) -> None:

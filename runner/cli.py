@@ -24,7 +24,7 @@ from runner.held import BusyError, Store
 from runner.program import Tools
 from runner.repo_config import FILE_NAME, RepoConfigError, json_schema, parse
 from runner.sandbox import Engine, SandboxError
-from runner.settings import Settings, SettingsError
+from runner.settings import CONFIG_VARIABLE, Settings, SettingsError
 
 
 def _fail(message: str) -> NoReturn:
@@ -38,7 +38,8 @@ def _fail(message: str) -> NoReturn:
     "--config",
     "config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The settings file. Default: in RAAS_RUNNER_DIR, else /etc/raas for root, else ~/.config/raas.",
+    envvar=CONFIG_VARIABLE,
+    help="The settings file. Default: /etc/raas/runner.yml for root, else below ~/.config/raas.",
 )
 @click.pass_context
 def raas_runner(context: click.Context, config: Path | None) -> None:

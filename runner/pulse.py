@@ -35,6 +35,7 @@ class Pulse:
     def __init__(self, client: Client, job: ClaimedJob, log: JobLog, happenings: Happenings) -> None:
         self.phase = "preparing"
         self.acknowledged = 0
+        self.finishing = False
         self._client = client
         self._job = job
         self._log = log
@@ -74,6 +75,8 @@ class Pulse:
             try:
                 self._beat()
             except ConflictError as error:
+                if self.finishing:  # the last words overtook this beat
+                    return
                 logger.warning("job %s: %s", self._job.id, error)
                 self._happenings.post(Kind.LOST, str(error))
                 return

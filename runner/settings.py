@@ -15,8 +15,7 @@ from runner.hardening import MIB, Limits, spare_cpuset
 from runner.protocol import Name
 from runner.yaml_lines import YamlError, load
 
-DIR_VARIABLE = "RAAS_RUNNER_DIR"
-"""A folder for all of a runner, settings and data: for several on one machine, or none installed."""
+CONFIG_VARIABLE = "RAAS_RUNNER_CONFIG"
 
 
 class SettingsError(Exception):
@@ -69,18 +68,16 @@ class Settings(BaseModel):
 
 
 def default_path() -> Path:
-    """In `RAAS_RUNNER_DIR`, else `/etc/raas/runner.yml` for root, else in the user's configuration."""
-    if chosen := os.environ.get(DIR_VARIABLE):
-        return Path(chosen) / "runner.yml"
+    """`RAAS_RUNNER_CONFIG`, else `/etc/raas/runner.yml` for root, else in the user's configuration."""
+    if chosen := os.environ.get(CONFIG_VARIABLE):
+        return Path(chosen)
     if os.geteuid() == 0:
         return Path("/etc/raas/runner.yml")
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "raas" / "runner.yml"
 
 
 def default_data_dir() -> Path:
-    """In `RAAS_RUNNER_DIR`, else `/var/lib/raas-runner` for root, else in the user's state folder."""
-    if chosen := os.environ.get(DIR_VARIABLE):
-        return Path(chosen) / "data"
+    """`/var/lib/raas-runner` for root, else in the user's state folder."""
     if os.geteuid() == 0:
         return Path("/var/lib/raas-runner")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "raas-runner"
