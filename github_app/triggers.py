@@ -20,10 +20,12 @@ from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from flask import Flask
+from pydantic import BaseModel
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from github_app import comments, payloads, queue, records, requests, services
+from github_app.config import Settings
 from github_app.github import GitHubError, GitHubUnavailableError, NotFoundError, RateLimitedError
 from github_app.models import Delivery, Repository
 from github_app.services import Services
@@ -32,8 +34,8 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=90)
 """Longer than the questions of one delivery take, unless GitHub is very slow; then it is done twice."""
-BATCH = 8
-AT_ONCE = 4
+BATCH = 16
+AT_ONCE = 8
 PAUSE_MAX = timedelta(minutes=5)
 AGE_MAX = timedelta(days=3)
 """GitHub keeps a delivery three days; nobody waits for a robot longer."""
@@ -58,6 +60,35 @@ class Plan:
     outcome: str
     store: Callable[[Session], object] = lambda session: None
     afterwards: Callable[[], object] = lambda: None
+
+
+def left_alone(settings: Settings, said: BaseModel | None) -> str | None:
+    """Why a delivery starts nothing, where it alone tells: most do not, and are settled as they arrive.
+
+    Args:
+        settings: For the list of owners.
+        said: The payload; None for an event nobody acts upon.
+    """
+    if said is None:
+        return "not acted upon"
+    if isinstance(said, payloads.Push):
+        return _push_left_alone(settings, said)
+    if isinstance(said, payloads.IssueComment) and (reason := comments.left_alone(said)):
+        return f"left alone: {reason}"
+    return None
+
+
+def _push_left_alone(settings: Settings, push: payloads.Push) -> str | None:
+    """Why a push starts nothing, where that can be told from the push alone."""
+    if not push.ref.startswith(BRANCH_PREFIX):
+        return "left alone: not a branch"
+    if push.deleted or push.head_commit is None:
+        return "left alone: the branch was deleted"
+    if any(mark in push.head_commit.message.lower() for mark in SKIP_MARKS):
+        return "left alone: the commit message says so"
+    if not settings.owner_allowed(push.repository.owner.login):
+        return f"refused: {push.repository.owner.login} may not use this host's robots"
+    return None
 
 
 def recover(here: Services) -> None:
@@ -146,11 +177,9 @@ def _later(here: Services, delivery: Delivery, error: Exception) -> None:
 
 def _push(here: Services, delivery: Delivery) -> Plan:
     push = payloads.Push.model_validate_json(delivery.payload)
-    if reason := _left_alone(here, push):
-        return Plan(reason)
     repository = records.current(here.db, here.github, push.repository, push.installation.id)
     head = push.head_commit
-    assert head is not None  # noqa: S101  # `_left_alone` saw to it
+    assert head is not None  # noqa: S101  # `left_alone` saw to it
     branch = push.ref.removeprefix(BRANCH_PREFIX)
     wish = requests.wish(here.github, here.settings, repository, head.id)
     keep = partial(records.remember, repository=repository)
@@ -167,23 +196,8 @@ def _push(here: Services, delivery: Delivery) -> Plan:
     return Plan(f"job for {head.id}", partial(_remember_and_submit, repository, [request]))
 
 
-def _left_alone(here: Services, push: payloads.Push) -> str | None:
-    """Why a push starts nothing, where that can be told from the push alone."""
-    if not push.ref.startswith(BRANCH_PREFIX):
-        return "left alone: not a branch"
-    if push.deleted or push.head_commit is None:
-        return "left alone: the branch was deleted"
-    if any(mark in push.head_commit.message.lower() for mark in SKIP_MARKS):
-        return "left alone: the commit message says so"
-    if not here.settings.owner_allowed(push.repository.owner.login):
-        return f"refused: {push.repository.owner.login} may not use this host's robots"
-    return None
-
-
 def _comment(here: Services, delivery: Delivery) -> Plan:
     said = payloads.IssueComment.model_validate_json(delivery.payload)
-    if reason := comments.left_alone(said):
-        return Plan(f"left alone: {reason}")
     repository = records.current(here.db, here.github, said.repository, said.installation.id)
     asked = comments.Asked(here.github, here.settings, repository, said)
     answer = comments.answer(asked)

@@ -1,8 +1,8 @@
 """`POST /webhooks/github`: believe the signature, store the delivery, answer. Nothing else happens here.
 
 GitHub sends a delivery once and waits ten seconds for an answer, so the answer must mean "kept": 202 is sent
-after the commit, and `triggers` turns the row into jobs later. Nothing is parsed, and nothing stored, before
-the HMAC over the raw bytes is right.
+after the commit, and `triggers` turns the row into jobs later; GitHub is asked nothing in between. Nothing is
+parsed, and nothing stored, before the HMAC over the raw bytes is right.
 
     202  stored; or stored before under the same GUID, then nothing changes
     400  signed, but a header is missing, or the body is not what GitHub sends for that event
@@ -16,20 +16,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from datetime import datetime, timezone
+from typing import cast
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, Flask, current_app, jsonify, request
+from flask.sansio.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from github_app import answers, payloads, services
-from github_app.models import Delivery
+from github_app import answers, payloads, services, triggers
+from github_app.intake import Arrival, Intake
 
 BODY_MAX = 25 * 1024 * 1024
 """GitHub's own limit of a payload, bytes."""
+
+INTAKE = "raas.intake"
 
 blueprint = Blueprint("webhooks", __name__)
 
@@ -40,6 +41,16 @@ _PREFIX = "sha256="
 
 class MalformedError(ValueError):
     """The delivery is signed, but not one of GitHub's; the message says why."""
+
+
+@blueprint.record_once
+def _open(state: BlueprintSetupState) -> None:
+    app = cast("Flask", state.app)
+    app.extensions[INTAKE] = Intake(services.of(app).db)
+
+
+def _intake() -> Intake:
+    return cast("Intake", current_app.extensions[INTAKE])
 
 
 @blueprint.post("/webhooks/github")
@@ -59,10 +70,11 @@ def receive() -> ResponseReturnValue:
         )
     try:
         guid, event = _headers()
-        check(event, body)
+        said = parse(event, body)
     except MalformedError as error:
         return answers.failure(400, "malformed", str(error))
-    stored = _store(guid, event, body)
+    outcome = triggers.left_alone(here.settings, said)
+    stored = _intake().store(Arrival(guid, event, body, outcome))
     return jsonify(delivery=guid, stored=stored), 202
 
 
@@ -74,23 +86,26 @@ def signed(body: bytes, signature: str | None, secret: str) -> bool:
     return hmac.compare_digest(expected.encode(), signature[len(_PREFIX) :].encode())
 
 
-def check(event: str, body: bytes) -> None:
-    """Whether the body is what GitHub sends for this event.
+def parse(event: str, body: bytes) -> BaseModel | None:
+    """What GitHub says; None for an event nobody acts upon.
 
     Raises:
         MalformedError: It is not; the message names the first field that is wrong.
     """
     model = payloads.MODELS.get(event)
     try:
-        parsed = model.model_validate_json(body) if model else from_json(body)
+        if model is not None:
+            return model.model_validate_json(body)
+        parsed = from_json(body)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
         raise MalformedError(f"Not a `{event}` of GitHub's: {where}: {first['msg']}.") from error
     except ValueError as error:
         raise MalformedError(f"The body is not JSON: {error}.") from error
-    if model is None and not isinstance(parsed, dict):
+    if not isinstance(parsed, dict):
         raise MalformedError("The body is JSON, but not an object.")
+    return None
 
 
 def _headers() -> tuple[str, str]:
@@ -102,30 +117,3 @@ def _headers() -> tuple[str, str]:
     if request.mimetype != "application/json":
         raise MalformedError("The webhook must be set to the content type application/json.")
     return guid, event
-
-
-def _store(guid: str, event: str, body: bytes) -> bool:
-    """Keep it, once; False where the GUID is known."""
-    now = datetime.now(timezone.utc)
-    acted_upon = event in payloads.MODELS
-    row = Delivery(
-        guid=guid,
-        event=event,
-        payload=body,
-        received_at=now,
-        next_try_at=now,
-        tries=0,
-        processed_at=None if acted_upon else now,
-        outcome=None if acted_upon else "not acted upon",
-    )
-    database = services.current().db
-    try:
-        with database.write() as session:
-            if session.scalar(select(Delivery.id).where(Delivery.guid == guid)) is not None:
-                return False
-            session.add(row)
-            if acted_upon:
-                database.wake(session, "deliveries")
-    except IntegrityError:
-        return False  # another process stored it between our look and our insert
-    return True
