@@ -145,28 +145,31 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> bool:
 
 def _make_links(source: Source, links: dict[PurePosixPath, str]) -> None:
     for path, target in links.items():
-        if not _stays_inside(path, target):
+        inner = _inner_target(path, target)
+        if inner is None:
             source.notes.append(f"the symbolic link `{path}` leaves the repository and was left out")
             continue
         place = source.root / path
         try:
             place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            place.symlink_to(target)
+            place.symlink_to(inner)
         except OSError as error:
             raise SourceError(f"the symbolic link `{path}` cannot be made: {error.strerror}") from error
 
 
-def _stays_inside(path: PurePosixPath, target: str) -> bool:
-    """Whether a link at `path` cannot lead out.
+def _inner_target(path: PurePosixPath, target: str) -> str | None:
+    """The target of a link at `path` in its plainest form, or None where it could lead out.
 
     `..` is allowed only at the start: after a name it would start from wherever that name, itself perhaps a
-    link, leads to.
+    link, leads to. Doubled slashes go: programs disagree on where a link to `a//` leads.
     """
     if not target or target.startswith("/") or "\x00" in target or len(target) > PATH_MAX:
-        return False
+        return None
     parts = [part for part in target.split("/") if part not in ("", ".")]
     ups = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
-    return ups < len(path.parts) and ".." not in parts[ups:]
+    if ups >= len(path.parts) or ".." in parts[ups:]:
+        return None
+    return "/".join(parts) or "."
 
 
 def _submodules(root: Path) -> Iterator[str]:
