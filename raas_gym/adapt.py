@@ -6,12 +6,14 @@ arrives and is measured when the tick ends. Any other is stepped as a whole at t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import gymnasium
 
+from raas_gym.dynamics import wrapped
 from raas_gym.env import HORIZON, PendulumEnv
 from raas_gym.flat import Floats, flatten, limited, neutral, space_size
 
@@ -67,6 +69,7 @@ class StagedAdapter:
 
     def __init__(self, env: PendulumEnv) -> None:
         self._env = env
+        self._recorded: Floats = ()
         self.layout = Layout(
             dt=env.dt,
             horizon=HORIZON,
@@ -81,7 +84,9 @@ class StagedAdapter:
 
     def reset(self, seed: int | None, options: dict[str, Any]) -> Floats:
         """Bring the plant to the start."""
-        return tuple(self._env.reset(seed=seed, options=options)[0].tolist())
+        observation, _ = self._env.reset(seed=seed, options=options)
+        self._recorded = self._env.recorded_observation()
+        return tuple(observation.tolist())
 
     def begin(self, action: Floats) -> Floats:
         """Torque, now."""
@@ -90,12 +95,14 @@ class StagedAdapter:
     def finish(self) -> Finished:
         """Let the period pass and measure."""
         self._env.plant.advance()
-        observation, reward, terminated, truncated, _ = self._env.end_step()
-        return tuple(observation.tolist()), reward, terminated, truncated
+        reward = self._env.end_tick()
+        theta, theta_dot = self._env.measurement
+        self._recorded = (wrapped(theta), theta_dot)
+        return (math.cos(theta), math.sin(theta), theta_dot), reward, False, False
 
     def recorded(self) -> Floats:
         """θ and θ̇ as measured."""
-        return self._env.recorded_observation()
+        return self._recorded
 
     def stop(self) -> None:
         """Motor off."""

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.error import ClosedEnvironmentError, InvalidAction, ResetNeeded
 from numpy.typing import NDArray
 
-from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, TURN, PendulumParams, cost, wrapped
+from raas_gym.dynamics import MAX_SPEED, MAX_TORQUE, TURN, PendulumParams, wrapped
 from raas_gym.plants import Plant, SimPlant
 from raas_gym.render import Window, draw
 
@@ -144,12 +144,22 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
     def end_step(self) -> Answer:
         """Measure, and answer as `step` does."""
-        reward = -cost(self._theta, self._theta_dot, self._applied)
-        self._theta, self._theta_dot = self.plant.measure()
-        self._tick += 1
+        reward = self.end_tick()
         if self.render_mode == "human":
             self.render()
         return self._observation(), reward, False, False, self._info()
+
+    def end_tick(self) -> float:
+        """Measure; the reward. `end_step` without its answer, for a host that makes its own."""
+        before, before_dot, torque = (self._theta + PI) % TURN - PI, self._theta_dot, self._applied
+        self._theta, self._theta_dot = self.plant.measure()
+        self._tick += 1
+        return -(before * before + 0.1 * before_dot * before_dot + 0.001 * torque * torque)
+
+    @property
+    def measurement(self) -> tuple[float, float]:
+        """The last measurement: θ in rad, unwrapped; θ̇ in rad/s."""
+        return self._theta, self._theta_dot
 
     def recorded_observation(self) -> tuple[float, float]:
         """The last measurement as a trajectory row has it: θ in [−π, π) rad, θ̇ in rad/s."""

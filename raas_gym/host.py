@@ -24,7 +24,6 @@ from raas_gym.link import (
     Kind,
     LinkError,
     Spec,
-    State,
     StateCodec,
     decode_json,
     encode_error,
@@ -125,6 +124,7 @@ class EnvHost:
             passport=layout.passport,
         )
         frame(Kind.SPEC, self.spec.to_json())  # raises ValueError now if it is too large to send
+        self._dt = dt
         self._on_tick, self._connect_timeout = on_tick, connect_timeout
         self._reset_options = frozenset(reset_options)
         self._codec = StateCodec(layout.action_size, layout.observation_size)
@@ -143,7 +143,7 @@ class EnvHost:
         # Since the last STATE that answered a STEP: ticks without an action, reward not yet told.
         self._idle = self._missed_since = 0
         self._owed = 0.0
-        self._port = Port(Path(socket_path), socket_mode, allowed_uids or {os.geteuid()})
+        self._port = Port(Path(socket_path), socket_mode, allowed_uids or {os.geteuid()}, eager=not realtime)
 
     def stop(self, reason: str) -> None:
         """End the session, from any thread. The motor is off when this returns, or one tick later."""
@@ -261,19 +261,19 @@ class EnvHost:
         self._observation, reward, terminated, truncated = self._adapter.finish()
         self._recorded = self._adapter.recorded()
         if self._on_tick is not None:
-            self._on_tick(
-                Tick(
-                    tick=self._ticks,
-                    t=self._ticks * self.spec.dt,
-                    observation=before,
-                    action=self._action,
-                    applied=self._applied,
-                    applied_at=applied_at,
-                    reward=reward,
-                    late=not stepped,
-                    episode=self._episode,
-                )
+            t, late = self._ticks * self._dt, not stepped
+            row = (
+                self._ticks,
+                t,
+                before,
+                self._action,
+                self._applied,
+                applied_at,
+                reward,
+                late,
+                self._episode,
             )
+            self._on_tick(Tick(*row))
         self._ticks += 1
         self._owed += reward
         self._running = not (terminated or truncated)
@@ -298,21 +298,21 @@ class EnvHost:
     def _answer(
         self, reward: float = 0.0, missed: int = 0, terminated: bool = False, truncated: bool = False
     ) -> None:
-        t = (self._ticks - self._first_tick) * self.spec.dt
-        state = State(t, reward, missed, missed > 0, terminated, truncated, self._applied, self._observation)
-        self._port.send(self._codec.state_frame(state), self._patience)
+        t = (self._ticks - self._first_tick) * self._dt
+        state = (t, reward, missed, terminated, truncated, self._applied, self._observation)
+        self._port.send(self._codec.state_frame(*state), self._patience)
 
     def _handle(self, kind: Kind, payload: bytes) -> None:
         """A message that is not a real-time tick's own step."""
-        if kind is Kind.BYE:
-            raise _EndedError("left", "the program closed the environment")
-        if kind is Kind.RESET:
+        if kind is Kind.STEP and self._running:
+            self._act(payload)
+            self._end_tick(True, 0.0)
+        elif kind is Kind.RESET:
             self._reset(payload)
         elif kind is Kind.OBSERVE and self._episode >= 0:
             self._answer()
-        elif kind is Kind.STEP and self._running:
-            self._act(payload)
-            self._end_tick(True, 0.0)
+        elif kind is Kind.BYE:
+            raise _EndedError("left", "the program closed the environment")
         elif kind is Kind.STEP and self._unannounced:
             # The episode ended in a tick this client missed: it learns so now.
             self._answer_step(*self._unannounced)

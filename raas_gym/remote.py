@@ -11,7 +11,7 @@ import math
 import os
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,7 @@ from raas_gym.link import (
     StateCodec,
     decode_error,
     frame,
+    look,
     receive,
     send,
 )
@@ -62,6 +63,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def __init__(self, socket_path: str | None = None, *, render_mode: str | None = None) -> None:
         self.render_mode = render_mode
         self._reader = FrameReader()
+        self._eager = False
         self._socket: socket.socket | None = _connect(socket_path)
         try:
             self.robot = self._hello()
@@ -74,6 +76,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self._drop()
             raise
         self.dt = self.robot.dt
+        # Without a clock to wait for, an answer is there sooner than a sleeping process wakes.
+        self._eager = not self.robot.realtime
         self._action_size = space_size(self.action_space)
         self._codec = StateCodec(self._action_size, space_size(self.observation_space))
         self._ready = False
@@ -145,6 +149,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         try:
             with suppress(LinkError):  # the reason may still be waiting to be read
                 send(sock, message)
+            if self._eager and (data := look(sock)):
+                self._reader.feed(data)
             kind, payload = receive(sock, self._reader)
         except LinkError as error:
             self._drop()
@@ -176,9 +182,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self._socket = None
         self._ready = False
 
-    def _checked(self, action: Any) -> tuple[float, ...]:
+    def _checked(self, action: Any) -> Sequence[float]:
         try:
-            values = flatten(action)
+            values = action.ravel().tolist() if isinstance(action, np.ndarray) else flatten(action)
         except (TypeError, ValueError) as error:
             raise InvalidAction(f"the action must be numbers, not {action!r}") from error
         if len(values) != self._action_size:

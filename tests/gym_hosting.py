@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 
+from raas_gym import PendulumEnv
 from raas_gym.host import EnvHost, SessionOutcome
 from raas_gym.link import FrameReader, Kind, LinkError, StateCodec, decode_error, frame, receive
+from raas_gym.plants import SimPlant
 from raas_gym.remote import RemoteEnv
 from raas_gym.trajectory import Tick
 
@@ -91,3 +96,38 @@ class Hosted:
         self._thread.join(20)
         assert not self._thread.is_alive(), "the session does not end"
         return self._outcome[0]
+
+
+def push(torque: float) -> np.ndarray:
+    return np.array([torque], dtype=np.float32)
+
+
+class WatchedPlant(SimPlant):
+    """A simulated plant that remembers what was commanded last."""
+
+    commanded = 0.0
+
+    def apply(self, torque: float) -> float:
+        self.commanded = super().apply(torque)
+        return self.commanded
+
+    def stop(self) -> None:
+        self.commanded = 0.0
+        super().stop()
+
+
+def pendulum(**options: Any) -> PendulumEnv:
+    return PendulumEnv(plant=WatchedPlant(**options))
+
+
+def stopped(env: gymnasium.Env[Any, Any]) -> bool:
+    assert isinstance(env, PendulumEnv)
+    assert isinstance(env.plant, WatchedPlant)
+    return env.plant.commanded == 0.0
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)

@@ -109,8 +109,8 @@ def test_states_and_actions_survive(
     action: list[float], observation: list[float], reward: float, missed: int, flag: bool
 ) -> None:
     codec, reader = StateCodec(len(action), len(observation)), FrameReader()
-    state = State(1.5, reward, missed, flag, not flag, flag, tuple(action), tuple(observation))
-    reader.feed(codec.state_frame(state) + codec.step_frame(action))
+    state = State(1.5, reward, missed, missed > 0, not flag, flag, tuple(action), tuple(observation))
+    reader.feed(codec.state_frame(*state[:3], *state[4:]) + codec.step_frame(action))
     kind, payload = reader.next() or (None, b"")
     assert (kind, codec.decode_state(payload)) == (Kind.STATE, state)
     kind, payload = reader.next() or (None, b"")
