@@ -31,11 +31,13 @@ class Stack:
         data: Everything the processes keep lies below; one folder each, logs in `logs`.
         settings: Further `RAAS_` variables for the server.
         robot: The robot's name.
+        conformance: Whether the stand-in holds every exchange to GitHub's official description.
     """
 
     data: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     robot: str = "goose"
+    conformance: bool = False
     github_port: int = 0
     server_port: int = 0
 
@@ -71,6 +73,7 @@ class Stack:
             "--data",
             str(data),
         ]
+        command += ["--conformance"] if self.conformance else []
         (data / "admin.json").unlink(missing_ok=True)
         process = self._start("github", command, _environment())
         process.ready((data / "admin.json").exists)

@@ -37,10 +37,11 @@ def own_lab(base_image: None, tmp_path: Path) -> Iterator[Lab]:
 
 
 def _running(data: Path, settings: dict[str, str]) -> Iterator[Lab]:
-    stack = Stack(data, settings)
+    stack = Stack(data, settings, conformance=True)
     try:
         stack.start()
         yield Lab(stack)
+        assert stack.world.violations() == []
     finally:
         stack.stop()
 
