@@ -10,15 +10,16 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 
-from sqlalchemy import Select, func, or_, select, text, update
+from sqlalchemy import Row, Table, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from github_app import jobs
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, JobEvent, Runner
-from github_app.moves import move, utc_now, write_event
+from github_app.models import Job, JobEvent, Runner, is_live, is_queued
+from github_app.moves import append_event, move, utc_now
 from runner.protocol import Conclusion, RobotReport
 
 
@@ -60,41 +61,74 @@ def claim(
     """
     now = now or utc_now()
     runner = _touch(session, request, now)
-    for job in session.scalars(_held_or_keyed(request)).unique():
-        if job.claim_key == request.key:
-            if job.status == Status.COMPLETED.value:
+    mine = {"runner": request.runner_id, "key": request.key}
+    for job_id, status, key in session.execute(_MINE, mine).all():
+        if key == request.key:
+            if status == Status.COMPLETED.value:
                 raise KeySpentError("the job of this claim key is over; ask with a new key")
-            return job
-        if job.status == Status.CLAIMED.value:
-            drop_claim(session, job, "its runner asked for another job", now)
+            return session.get_one(Job, job_id)
+        if status == Status.CLAIMED.value:
+            drop_claim(session, session.get_one(Job, job_id), "its runner asked for another job", now)
     if not request.robot.healthy:
         return None
     served = served_labels(runner.name, runner.labels, request.robot)
     for lane in _lanes_in_order(session, served):
-        job_id = _take(session, lane, request, now, now + timedelta(seconds=lease_s))
-        if job_id is not None:
-            return _claimed(session, job_id, runner, now)
+        taken = _take(session, lane, request, now, now + timedelta(seconds=lease_s))
+        if taken is not None:
+            return _claimed(session, taken, runner.name, now)
     return None
 
 
-def _touch(session: Session, request: ClaimRequest, now: datetime) -> Runner:
-    """Note that the runner is online. Its row's lock makes its claims follow one another."""
-    statement = (
-        update(Runner)
-        .where(Runner.id == request.runner_id, Runner.revoked_at.is_(None))
-        .values(seen_at=now, software=request.software, robot=request.robot.model_dump(mode="json"))
-        .returning(Runner)
+# The statements of a claim are built once, on tables instead of mapped classes: many wait for a claim.
+_runners = cast("Table", Runner.__table__)
+_jobs = cast("Table", Job.__table__)
+
+_TOUCH = (
+    update(_runners)
+    .where(_runners.c.id == bindparam("runner"), _runners.c.revoked_at.is_(None))
+    .values(seen_at=bindparam("now"), software=bindparam("by"), robot=bindparam("state"))
+    .returning(_runners.c.name, _runners.c.labels)
+)
+_MINE = (
+    select(_jobs.c.id, _jobs.c.status, _jobs.c.claim_key)
+    .where(_jobs.c.runner_id == bindparam("runner"))
+    .where(or_(is_live(_jobs.c.status), _jobs.c.claim_key == bindparam("key")))
+    .with_for_update()
+)
+_HEAD = (
+    select(_jobs.c.id)
+    .where(is_queued(_jobs.c.status), _jobs.c.lane == bindparam("in_lane"))
+    .order_by(_jobs.c.order_key, _jobs.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(_jobs)
+    .where(_jobs.c.id == _HEAD.scalar_subquery(), is_queued(_jobs.c.status))
+    .values(
+        status=jobs.move(jobs.State(Status.QUEUED), EventKind.CLAIMED).status.value,
+        runner_id=bindparam("runner"),
+        claim_key=bindparam("key"),
+        fence=bindparam("new_fence"),
+        attempt=_jobs.c.attempt + 1,
+        claimed_at=bindparam("now"),
+        lease_expires_at=bindparam("expires"),
+        log_length=0,
+        phase="",
     )
-    runner = session.scalars(statement).one_or_none()
+    .returning(_jobs.c.id, _jobs.c.attempt)
+)
+_LATEST = update(_jobs).where(_jobs.c.id == bindparam("job")).values(latest_event=bindparam("event"))
+
+
+def _touch(session: Session, request: ClaimRequest, now: datetime) -> Row[str, list[str]]:
+    """Note that the runner is online. Its row's lock makes its claims follow one another."""
+    state = request.robot.model_dump(mode="json")
+    values = {"runner": request.runner_id, "now": now, "by": request.software, "state": state}
+    runner = session.execute(_TOUCH, values).one_or_none()
     if runner is None:
         raise NoSuchRunnerError(f"there is no runner {request.runner_id} any more; register it again")
     return runner
-
-
-def _held_or_keyed(request: ClaimRequest) -> Select[Job]:
-    held = (Job.runner_id == request.runner_id) & Job.status.in_(["claimed", "running"])
-    mine = or_(held, (Job.claim_key == request.key) & (Job.runner_id == request.runner_id))
-    return select(Job).where(mine).with_for_update(of=Job)
 
 
 _LANES = text("""
@@ -128,42 +162,27 @@ def _lanes_in_order(session: Session, served: frozenset[str]) -> list[str]:
     return sorted((lane for lane in heads if serves(served, lane)), key=lambda lane: heads[lane])
 
 
-def _take(session: Session, lane: str, request: ClaimRequest, now: datetime, expires: datetime) -> int | None:
+def _take(
+    session: Session, lane: str, request: ClaimRequest, now: datetime, expires: datetime
+) -> Row[int, int] | None:
     """The atomic claim. On PostgreSQL a job that another transaction is claiming is stepped over."""
-    head = (
-        select(Job.id)
-        .where(Job.status == Status.QUEUED.value, Job.lane == lane)
-        .order_by(Job.order_key, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    jobs.move(jobs.State(Status.QUEUED), EventKind.CLAIMED)
-    statement = (
-        update(Job)
-        .where(Job.id == head, Job.status == Status.QUEUED.value)
-        .values(
-            status=Status.CLAIMED.value,
-            runner_id=request.runner_id,
-            claim_key=request.key,
-            fence=secrets.token_hex(16),
-            attempt=Job.attempt + 1,
-            claimed_at=now,
-            lease_expires_at=expires,
-            log_length=0,
-            phase="",
-        )
-        .returning(Job.id)
-    )
-    return session.execute(statement).scalar_one_or_none()
+    values = {
+        "in_lane": lane,
+        "runner": request.runner_id,
+        "key": request.key,
+        "new_fence": secrets.token_hex(16),
+        "now": now,
+        "expires": expires,
+    }
+    return session.execute(_TAKE, values).one_or_none()
 
 
-def _claimed(session: Session, job_id: int, runner: Runner, now: datetime) -> Job:
-    job = session.get_one(Job, job_id, populate_existing=True)
-    write_event(session, job, EventKind.CLAIMED, now, {"runner": runner.name, "attempt": job.attempt})
+def _claimed(session: Session, taken: Row[int, int], runner: str, now: datetime) -> Job:
+    job_id, attempt = taken
+    event = append_event(session, job_id, EventKind.CLAIMED, now, {"runner": runner, "attempt": attempt})
+    session.execute(_LATEST, {"job": job_id, "event": event})
     Database.wake(session, "queue")  # the next runner may look for the next job
-    session.flush()
-    return job
+    return session.get_one(Job, job_id, populate_existing=True)
 
 
 def drop_claim(session: Session, job: Job, why: str, now: datetime) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from github_app import claims, joblog
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, Runner
+from github_app.models import Job, Runner, is_live
 from github_app.moves import locked, move, utc_now
 from runner.protocol import Conclusion, Finish, Heartbeat, HeartbeatAnswer, LogChunk
 
@@ -192,7 +192,7 @@ def reap(
     lapsed = or_(
         Job.lease_expires_at < now, (Job.status == Status.CLAIMED.value) & (Job.claimed_at < too_long)
     )
-    due = select(Job).where(Job.status.in_(_LIVE), lapsed).order_by(Job.id).limit(REAP_BATCH)
+    due = select(Job).where(is_live(Job.status), lapsed).order_by(Job.id).limit(REAP_BATCH)
     found = session.scalars(database.skip_locked(due)).unique().all()
     for job in found:
         if job.status == Status.RUNNING.value:

@@ -8,16 +8,19 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    SQLColumnExpression,
     String,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -76,6 +79,16 @@ class RowId(TypeDecorator[int]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """INTEGER on SQLite (64 bits there too), BIGINT elsewhere."""
         return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
+
+
+def is_queued(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
+    """`status = 'queued'`, written out: a database does not use a partial index for a bound parameter."""
+    return status == literal_column("'queued'")
+
+
+def is_live(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
+    """`status IN ('claimed', 'running')`, likewise."""
+    return status.in_([literal_column("'claimed'"), literal_column("'running'")])
 
 
 class Delivery(Base):

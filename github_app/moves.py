@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from github_app import jobs
@@ -13,6 +13,9 @@ from github_app.db import Database
 from github_app.jobs import EventKind, Status
 from github_app.models import Job, JobEvent
 from runner.protocol import Conclusion
+
+_events = cast("Table", JobEvent.__table__)
+_APPEND = insert(_events).returning(_events.c.id)
 
 
 class NoSuchJobError(Exception):
@@ -70,7 +73,13 @@ def state_of(job: Job) -> jobs.State:
 
 def write_event(session: Session, job: Job, kind: EventKind, now: datetime, data: dict[str, Any]) -> None:
     """Append to the job's history, and wake whoever publishes it."""
-    statement = insert(JobEvent).values(job_id=job.id, at=now, kind=kind.value, data=data)
-    job.latest_event = session.execute(statement.returning(JobEvent.id)).scalar_one()
+    job.latest_event = append_event(session, job.id, kind, now, data)
+
+
+def append_event(session: Session, job_id: int, kind: EventKind, now: datetime, data: dict[str, Any]) -> int:
+    """As `write_event`, for a job that is not loaded; the caller stores the number as `latest_event`."""
+    values = {"job_id": job_id, "at": now, "kind": kind.value, "data": data}
+    event_id: int = session.execute(_APPEND, values).scalar_one()
     Database.wake(session, "checks")
-    Database.wake(session, f"job:{job.id}")
+    Database.wake(session, f"job:{job_id}")
+    return event_id

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job
+from github_app.models import Job, is_queued
 from github_app.moves import locked, move, utc_now, write_event
 from runner.protocol import Conclusion
 
@@ -131,7 +131,7 @@ def position(session: Session, job: Job) -> int:
     if job.status != Status.QUEUED.value:
         return 0
     ahead = select(func.count()).where(
-        Job.status == Status.QUEUED.value,
+        is_queued(Job.status),
         Job.lane == job.lane,
         tuple_(Job.order_key, Job.id) < tuple_(job.order_key, job.id),
     )
