@@ -22,7 +22,7 @@ GROUP_BYTES = 32 * 1024 * 1024
 """A group ends with the delivery that exceeds this."""
 
 
-PAUSE_S = 0.001
+PAUSE_S = 0.002
 """A group closes when nobody has joined it for so long [s]. It must be a real pause: a commit to SQLite stops
 every greenlet of the process, so nobody could join while the commit before is on its way to the disk."""
 GATHER_MAX_S = 0.02
