@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from select import select
 from typing import IO, Any, TypeVar
 
 from alembic import command
@@ -22,8 +22,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
@@ -142,7 +142,9 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
     def look(connection: Any, record: Any, proxy: Any) -> None:
         # A restarted PostgreSQL has hung up on the pooled connections: an idle one that can be read from says
         # so. Looking costs nothing, where a ping would cost a round trip for every transaction.
-        if select([connection.fileno()], [], [], 0)[0]:
+        poll = select.poll()  # unlike select(), it knows file numbers above 1,023
+        poll.register(connection.fileno(), select.POLLIN)
+        if poll.poll(0):
             raise DisconnectionError("the server has closed this connection")
 
     return engine
