@@ -90,7 +90,7 @@ class StagedAdapter:
 
     def begin(self, action: Floats) -> Floats:
         """Torque, now."""
-        return (self._env.begin_step(action),)
+        return (self._env.apply(action[0]),)
 
     def finish(self) -> Finished:
         """Let the period pass and measure."""

@@ -137,9 +137,13 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
 
         A real-time host calls the two halves at their own times.
         """
+        return self.apply(torque_of(action))
+
+    def apply(self, torque: float) -> float:
+        """`begin_step` for a torque that is known to be finite."""
         if not self._ready:
             raise self._not_ready()
-        self._applied = self.plant.apply(torque_of(action))
+        self._applied = self.plant.apply(torque)
         return self._applied
 
     def end_step(self) -> Answer:

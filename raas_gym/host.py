@@ -143,7 +143,7 @@ class EnvHost:
         # Since the last STATE that answered a STEP: ticks without an action, reward not yet told.
         self._idle = self._missed_since = 0
         self._owed = 0.0
-        self._port = Port(Path(socket_path), socket_mode, allowed_uids or {os.geteuid()}, eager=not realtime)
+        self._port = Port(Path(socket_path), socket_mode, allowed_uids or {os.geteuid()})
 
     def stop(self, reason: str) -> None:
         """End the session, from any thread. The motor is off when this returns, or one tick later."""
@@ -299,7 +299,7 @@ class EnvHost:
         self, reward: float = 0.0, missed: int = 0, terminated: bool = False, truncated: bool = False
     ) -> None:
         t = (self._ticks - self._first_tick) * self._dt
-        state = (t, reward, missed, terminated, truncated, self._applied, self._observation)
+        state = (t, reward, missed, missed > 0, terminated, truncated, *self._applied, *self._observation)
         self._port.send(self._codec.state_frame(*state), self._patience)
 
     def _handle(self, kind: Kind, payload: bytes) -> None:

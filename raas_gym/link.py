@@ -38,14 +38,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import socket
 import struct
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 PROTOCOL = 1
 MAX_FRAME = 1 << 20
@@ -202,37 +200,27 @@ def decode_error(payload: bytes) -> LinkError:
     )
 
 
-class State(NamedTuple):
-    """One STATE message: flat action and observation as floats."""
-
-    t: float
-    reward: float
-    missed_ticks: int
-    late: bool
-    terminated: bool
-    truncated: bool
-    applied: tuple[float, ...]
-    observation: tuple[float, ...]
-
-
 class StateCodec:
-    """STEP and STATE payloads for known sizes.
+    """STEP and STATE messages for known sizes, as whole frames and as payloads.
 
     STEP is `action_size` float64. STATE is float64 t, reward, missed_ticks, late, terminated, truncated,
-    then `action_size` and `observation_size` float64.
+    then the applied action and the observation. A state is handled as the flat tuple of these numbers:
+    `applied` and `observation` are the slices of the last two.
     """
 
     def __init__(self, action_size: int, observation_size: int) -> None:
+        numbers = 6 + action_size + observation_size
         self._action = struct.Struct(f"<{action_size}d")
-        self._state = struct.Struct(f"<{6 + action_size + observation_size}d")
+        self._state = struct.Struct(f"<{numbers}d")
         self._framed_action = struct.Struct(f"<IB{action_size}d")
-        self._framed_state = struct.Struct(f"<IB{6 + action_size + observation_size}d")
-        self._action_length, self._state_length = self._action.size + 1, self._state.size + 1
-        self._split = 6 + action_size
+        self._framed_state = struct.Struct(f"<IB{numbers}d")
+        self._state_head = _HEADER.pack(self._state.size + 1, Kind.STATE)
+        self.state_bytes = self._framed_state.size
+        self.applied, self.observation = slice(6, 6 + action_size), slice(6 + action_size, numbers)
 
     def step_frame(self, action: Sequence[float]) -> bytes:
         """A whole STEP message."""
-        return self._framed_action.pack(self._action_length, _STEP, *action)
+        return self._framed_action.pack(self._action.size + 1, _STEP, *action)
 
     def decode_action(self, payload: bytes) -> tuple[float, ...]:
         """The action of a STEP payload; raises LinkError for a wrong size or a number that is not finite."""
@@ -243,46 +231,21 @@ class StateCodec:
             raise LinkError("protocol", "an action is not finite")
         return action
 
-    def state_frame(  # noqa: PLR0917 - a State, not built for speed
-        self,
-        t: float,
-        reward: float,
-        missed_ticks: int,
-        terminated: bool,
-        truncated: bool,
-        applied: tuple[float, ...],
-        observation: tuple[float, ...],
-    ) -> bytes:
-        """A whole STATE message; late is what missed a tick."""
-        return self._framed_state.pack(
-            self._state_length,
-            _STATE,
-            t,
-            reward,
-            missed_ticks,
-            missed_ticks > 0,
-            terminated,
-            truncated,
-            *applied,
-            *observation,
-        )
+    def state_frame(self, *numbers: float) -> bytes:
+        """A whole STATE message of the numbers in their order."""
+        return self._framed_state.pack(self._state.size + 1, _STATE, *numbers)
 
-    def decode_state(self, payload: bytes) -> State:
-        """The state of a STATE payload; raises LinkError for a wrong size."""
+    def decode_state_frame(self, data: bytes) -> tuple[float, ...] | None:
+        """The numbers, if `data` is exactly one whole STATE message, as it nearly always is."""
+        if len(data) == self.state_bytes and data.startswith(self._state_head):
+            return self._state.unpack_from(data, _HEADER.size)
+        return None
+
+    def decode_state(self, payload: bytes) -> tuple[float, ...]:
+        """The numbers of a STATE payload; raises LinkError for a wrong size."""
         if len(payload) != self._state.size:
             raise LinkError("protocol", f"a state has {self._state.size} bytes, not {len(payload)}")
-        values = self._state.unpack(payload)
-        t, reward, missed, late, terminated, truncated = values[:6]
-        return State(
-            t,
-            reward,
-            int(missed),
-            late != 0.0,
-            terminated != 0.0,
-            truncated != 0.0,
-            values[6 : self._split],
-            values[self._split :],
-        )
+        return self._state.unpack(payload)
 
 
 def send(sock: socket.socket, data: bytes) -> None:
@@ -291,27 +254,6 @@ def send(sock: socket.socket, data: bytes) -> None:
         sock.sendall(data)
     except OSError as error:
         raise LinkError("gone", "the connection to the robot was lost") from error
-
-
-EAGERNESS = 0.0001
-"""Seconds to look for an answer before sleeping: some times what a simulated step takes."""
-
-
-def look(sock: socket.socket) -> bytes:
-    """What arrives within EAGERNESS, without sleeping; b"" if nothing did, or the peer is gone.
-
-    Other processes that could run on this core go first, so that a peer that shares it is not held up.
-    """
-    until = time.perf_counter() + EAGERNESS
-    while True:
-        try:
-            return sock.recv(1 << 12, socket.MSG_DONTWAIT)
-        except BlockingIOError:  # noqa: PERF203 - it is how the kernel says "not yet"
-            if time.perf_counter() > until:
-                return b""
-            os.sched_yield()
-        except OSError:
-            return b""
 
 
 def receive(sock: socket.socket, reader: FrameReader) -> tuple[Kind, bytes]:

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from raas_gym.link import FRAME_TIMEOUT, FrameReader, Kind, LinkError, encode_error, look
+from raas_gym.link import FRAME_TIMEOUT, FrameReader, Kind, LinkError, encode_error
 
 _PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
@@ -24,14 +24,9 @@ class InterruptedWaitError(Exception):
 
 
 class Port:
-    """Listens at `path` from construction on. Use from one thread, except `interrupt`.
-
-    eager: look for the client's next message again and again for a moment before sleeping. A process that
-    sleeps takes tens of µs to wake, longer than a step of a simulation takes.
-    """
+    """Listens at `path` from construction on. Use from one thread, except `interrupt`."""
 
     def __init__(self, path: Path, mode: int, allowed_uids: Collection[int], *, eager: bool = False) -> None:
-        self._eager = eager
         self._path = path
         self._allowed = frozenset(allowed_uids)
         self._reader = FrameReader()
@@ -59,8 +54,6 @@ class Port:
         Raises LinkError: "gone" if the client left, "protocol" for a malformed frame or one that stays
         incomplete for FRAME_TIMEOUT. Raises InterruptedWaitError.
         """
-        if self._eager:
-            self._look()
         while (message := self._reader.next()) is None:
             limit = deadline
             if self._reader.partial:
@@ -126,15 +119,6 @@ class Port:
         if self._listener in ready:
             self._admit()
         return client in ready and self._take()
-
-    def _look(self) -> None:
-        """Wait for the client a moment without sleeping, letting any other process go first."""
-        if self._reader.partial or self._client is None:
-            return
-        data = look(self._client)
-        if data:
-            self._partial_since = time.monotonic()
-            self._reader.feed(data)
 
     def _take(self) -> bool:
         if not self._reader.partial:

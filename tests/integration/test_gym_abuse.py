@@ -241,7 +241,7 @@ def test_an_interrupted_step_cannot_mix_up_answers(tmp_path: Path, monkeypatch: 
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("raas_gym.remote.receive", interrupted)
+            patch.setattr("raas_gym.connection.StateCodec.decode_state_frame", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 client.step(push(1.0))
         with pytest.raises(ClosedEnvironmentError):

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from raas_gym.flat import decode_space, encode_space, flatten, unflatten
+from raas_gym.flat import decode_space, decoder, encode_space, flatten, unflatten
 from raas_gym.link import (
     MAX_FRAME,
     MAX_JSON,
@@ -23,7 +23,6 @@ from raas_gym.link import (
     Kind,
     LinkError,
     Spec,
-    State,
     StateCodec,
     decode_error,
     decode_json,
@@ -109,10 +108,24 @@ def test_states_and_actions_survive(
     action: list[float], observation: list[float], reward: float, missed: int, flag: bool
 ) -> None:
     codec, reader = StateCodec(len(action), len(observation)), FrameReader()
-    state = State(1.5, reward, missed, missed > 0, not flag, flag, tuple(action), tuple(observation))
-    reader.feed(codec.state_frame(*state[:3], *state[4:]) + codec.step_frame(action))
+    state = (
+        1.5,
+        reward,
+        float(missed),
+        float(missed > 0),
+        float(not flag),
+        float(flag),
+        *action,
+        *observation,
+    )
+    reader.feed(codec.state_frame(*state) + codec.step_frame(action))
     kind, payload = reader.next() or (None, b"")
     assert (kind, codec.decode_state(payload)) == (Kind.STATE, state)
+    assert state[codec.applied] == tuple(action)
+    assert state[codec.observation] == tuple(observation)
+    whole = codec.state_frame(*state)
+    assert codec.decode_state_frame(whole) == state
+    assert codec.decode_state_frame(whole[:-1]) is codec.decode_state_frame(whole + b"x") is None
     kind, payload = reader.next() or (None, b"")
     assert (kind, codec.decode_action(payload)) == (Kind.STEP, tuple(action))
 
@@ -149,9 +162,9 @@ def test_spaces_survive_json(space: spaces.Space[Any]) -> None:
     space.seed(0)
     for _ in range(5):
         element = space.sample()
-        back = unflatten(again, flatten(element))
-        assert np.array_equal(back, element)
-        assert again.contains(back)
+        for back in (unflatten(again, flatten(element)), decoder(again)(flatten(element))):
+            assert np.array_equal(back, element)
+            assert again.contains(back)
 
 
 @given(hnp.arrays(np.float32, (2, 3), elements=st.floats(width=32, allow_nan=False)))
