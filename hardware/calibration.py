@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -233,7 +233,7 @@ def _accept(found: Fit) -> None:
 
 
 def _passport(found: Fit, robot: str, old: Passport) -> Passport:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     values, half = found.values, found.half_widths
     no_load = 1.0 / max(values["drag"], 1e-3)
 

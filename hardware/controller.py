@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,9 @@ MAX_DISPLAY = 200
 MAX_HEADER = 64
 MAX_HEADER_TEXT = 4096
 MANY_RESULTS = 100
+SETTLE_S = 25.0
+"""How long a request waits for the robot to come to rest after the start [s]."""
+SETTLE_FAULT_S = 1.0
 TASKS = ("selftest", "calibrate", "jog")
 
 log = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ class Controller:
         self._session: Session | None = None
         self._closing = False
         self._maintenance: str | None = None
+        self._settled = threading.Event()
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
             "open": self._open,
@@ -66,14 +71,16 @@ class Controller:
 
     def settle(self) -> None:
         """Bring the robot to rest once, so that the first session need not wait for it."""
-        if self._robot.fault() is None:
-            self._maintenance = "coming to rest"
-            try:
+        deadline = time.monotonic() + SETTLE_FAULT_S
+        while self._robot.fault() is not None and time.monotonic() < deadline:
+            time.sleep(0.02)  # the guardian may be starting too
+        try:
+            if self._robot.fault() is None:
                 self._robot.rest()
-            except HardwareError as error:
-                log.warning("the robot did not come to rest: %s", error)
-            finally:
-                self._maintenance = None
+        except HardwareError as error:
+            log.warning("the robot did not come to rest: %s", error)
+        finally:
+            self._settled.set()
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Perform a request and answer it.
@@ -115,8 +122,8 @@ class Controller:
         if session is not None:
             state = "session" if session.is_open else "resetting"
             message = f"driven by {session.request.display or 'job ' + str(session.key.job)}"
-        elif self._maintenance is not None:
-            state, message = "resetting", f"{self._maintenance} is under way"
+        elif not self._settled.is_set() or self._maintenance is not None:
+            state, message = "resetting", f"{self._maintenance or 'coming to rest'} is under way"
         elif fault is not None:
             state, message = "unhealthy", fault
         status = control.ControllerStatus(
@@ -142,6 +149,7 @@ class Controller:
 
     def _open(self, message: dict[str, Any]) -> dict[str, Any]:
         request = _checked(control.parse(control.SessionRequest, message.get("request")))
+        self._settled.wait(SETTLE_S)
         with self._lock:
             self._refuse(request)
             session = Session(self._robot, request, self._results, self._sessions)
@@ -161,8 +169,10 @@ class Controller:
             raise control.ControlError("busy", "the controller is shutting down: try again when it is back")
         if session is not None and not session.over:
             raise control.ControlError("busy", f"session {session.key} is open: wait for its end or close it")
-        if self._maintenance is not None:
-            raise control.ControlError("busy", f"{self._maintenance} is under way: wait for its end")
+        if self._maintenance is not None or not self._settled.is_set():
+            raise control.ControlError(
+                "busy", f"{self._maintenance or 'coming to rest'} is under way: wait for its end"
+            )
         if request.env_id not in self._robot.profile.env_ids:
             hosted = ", ".join(self._robot.profile.env_ids)
             raise control.ControlError(
@@ -216,6 +226,7 @@ class Controller:
         task = request.get("task")
         if task not in TASKS:
             raise control.ControlError("bad_request", f"task {task!r} is not one of {', '.join(TASKS)}")
+        self._settled.wait(SETTLE_S)
         with self._lock:
             if self._closing or self._maintenance or (self._session is not None and not self._session.over):
                 raise control.ControlError("busy", "the robot is in use: try again when `status` says idle")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from hardware import realtime
 from hardware.control_server import ControlServer
 from hardware.controller import Controller
 from hardware.errors import StartupError
@@ -53,6 +54,8 @@ def serve(settings: Settings, build: Callable[[], Robot]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    if (warning := realtime.lock_memory()) is not None:
+        log.warning("%s", warning)
     with lock_data_directory(settings.data):
         _prepare_sessions(settings.sessions)
         robot = build()  # not before the lock: its pins are one owner's

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from hardware import realtime
 from hardware.errors import StartupError
 from hardware.heartbeat import ARMED, BEAT, DISARMED, SILENCE_S, TRIPPED, Beat
 
@@ -54,7 +55,7 @@ class Watch:
         last, self._last, self._heard_at = self._last, beat, now
         if last is not None and (beat.number <= last.number or beat.t < last.t):
             self._trip("its beats went backwards")
-        elif abs(now - beat.t) > SILENCE_S:
+        elif not abs(now - beat.t) <= SILENCE_S:  # NaN is stale too
             self._trip(f"a beat was {now - beat.t:.3f} s old")
         elif not beat.arm:
             self.state = DISARMED
@@ -176,6 +177,9 @@ def serve(path: Path, enable: Callable[[bool], None]) -> None:
     guardian = Guardian(path, enable)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guardian.stop())
+    for warning in (realtime.raise_priority(), realtime.lock_memory()):
+        if warning is not None:
+            log.warning("%s", warning)
     log.info("guarding at %s", path)
     guardian.run()
 

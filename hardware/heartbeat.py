@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 BEAT = struct.Struct("<Qd?")
 PERIOD_S = 0.01
-SILENCE_S = 0.05
+SILENCE_S = 0.08
 DISARMED, ARMED, TRIPPED = b"D", b"A", b"T"
 
 
@@ -56,18 +56,21 @@ class GuardianLink:
             raise
 
     def beat(self, t: float, arm: bool) -> bytes:
-        """Send a beat; returns the guardian's last word.
+        """Send a beat; returns the guardian's last word, or `TRIPPED` where that came since the last beat.
 
         Raises:
             OSError: The guardian is gone.
         """
         self._number += 1
         self._socket.send(BEAT.pack(self._number, t, arm))
+        words = b""
         try:
             while word := self._socket.recv(16):
-                self.state = word[-1:]
+                words += word
         except BlockingIOError:
-            return self.state
+            self.state = (self.state + words)[-1:]
+            # A trip counts even where "disarmed" has already followed it.
+            return TRIPPED if TRIPPED in words else self.state
         raise ConnectionResetError("the guardian closed the connection")
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hardware import realtime
 from hardware.encoder import Edge, Encoder
 from hardware.heartbeat import ARMED, PERIOD_S, TRIPPED, GuardianLink
 from hardware.motor import Motor
@@ -88,7 +89,7 @@ class HardwarePlant:
         self._watched_from = self.clock.now()
         self._reading = threading.Lock()
         self._lock = threading.Lock()
-        self._armed = False
+        self._armed = self._asked = self._current = False
         self._command_at = 0.0
         self._stopped = threading.Event()
         self._closed = threading.Event()
@@ -207,7 +208,7 @@ class HardwarePlant:
             self.safety.forget_motion()
             self._check()
             self._command_at = self.clock.now()
-            self._armed = True
+            self._armed, self._current = True, False
         deadline = self.clock.now() + ARM_LIMIT_S
         while self._guardian_path is not None and not self._has_current():
             self._check()
@@ -219,7 +220,7 @@ class HardwarePlant:
             self.clock.sleep_until(self.clock.now() + 0.002)
 
     def _has_current(self) -> bool:
-        return self._guardian is not None and self._guardian.state == ARMED
+        return self._current
 
     def _check(self) -> None:
         if self.safety.tripped is not None:
@@ -254,6 +255,7 @@ class HardwarePlant:
     # --- the supervisor
 
     def _supervise(self) -> None:
+        realtime.raise_priority()
         while not self._closed.wait(PERIOD_S):
             self._watch()
         if self._guardian is not None:
@@ -288,6 +290,8 @@ class HardwarePlant:
             self._guardian = None
             self._trip_if_armed("guardian", "the guardian is gone: the motor was stopped")
             return
+        # The answer to this beat is read with the next one: two in a row, or it is an older "armed".
+        self._current, self._asked = arm and self._asked and word == ARMED, arm
         if word == TRIPPED:
             self._trip_if_armed("guardian", "the guardian took the motor's current away: see its log")
 

@@ -16,9 +16,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
+from hardware import realtime
 from hardware.errors import UnhealthyError
 from hardware.ledger import SessionKey
 from hardware.recorder import Recorder
@@ -134,6 +135,7 @@ class Session:
         self._thread.join()
 
     def _run(self) -> None:
+        realtime.raise_priority()
         began = time.monotonic()
         try:
             reason, message, started = self._drive()
@@ -229,5 +231,5 @@ class Session:
             passport=spec.passport,
             commit=self.request.header.get("commit", ""),
             image=self.request.header.get("image", ""),
-            started_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )

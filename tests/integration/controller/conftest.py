@@ -37,8 +37,8 @@ class Daemon:
 
     def command(self) -> list[str]:
         return [
-            *(COMMAND, "serve", "--plant", "simulated", "--name", "goose"),
-            *("--data-dir", str(self.home / "data"), "--socket", str(self.socket), *self._arguments),
+            *(COMMAND, "serve", "--name", "goose", "--data-dir", str(self.home / "data")),
+            *("--plant", "simulated", "--socket", str(self.socket), *self._arguments),
         ]
 
     def answers(self) -> bool:

@@ -1,0 +1,173 @@
+"""Guardian and controller as processes on simulated pins: the enable line after every kind of death."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import COMMAND, Daemon, until
+
+from hardware.heartbeat import GuardianLink
+from hardware.pins import Levels
+from hardware.wires import Wires
+from raas_gym.control import ControlError, SessionOpened
+from raas_gym.remote import RemoteEnv, SessionError
+
+Connect = Callable[[SessionOpened], RemoteEnv]
+ENABLE = Wires().enable
+LIMIT_S = 0.1
+"""The bar: motor off this long after whatever happened to the controller."""
+
+
+class Guarded:
+    """A guardian, a controller with a rig behind simulated pins, and the line between them."""
+
+    def __init__(self, home: Path) -> None:
+        (home / "levels").write_bytes(bytes(64))
+        self.levels = Levels(home / "levels")
+        self.socket = home / "g.sock"
+        shared = ["--pins", "simulated", "--guardian", str(self.socket), "--levels", str(home / "levels")]
+        self.guardian = subprocess.Popen([COMMAND, "guardian", *shared], stderr=subprocess.PIPE, text=True)
+        until(self.socket.exists)
+        self.daemon = Daemon(home, "--plant", "hardware", *shared)
+
+    def settled(self) -> None:
+        until(lambda: self.daemon.client.status().state == "idle", 60.0)
+
+    @property
+    def up(self) -> bool:
+        return self.levels[ENABLE]
+
+    def end(self) -> None:
+        for process in (self.daemon.process, self.guardian):
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+            process.communicate(timeout=20)
+
+
+@pytest.fixture
+def guarded(home: Path) -> Iterator[Guarded]:
+    both = Guarded(home)
+    try:
+        both.settled()
+        yield both
+    finally:
+        both.end()
+
+
+def driving(env: RemoteEnv) -> threading.Thread:
+    """Drive in the background until the session ends."""
+
+    def drive() -> None:
+        with contextlib.suppress(SessionError):
+            while True:
+                env.step(np.array([1.0], dtype=np.float32))
+
+    env.reset()
+    thread = threading.Thread(target=drive)
+    thread.start()
+    return thread
+
+
+def seconds_until_down(guarded: Guarded) -> float:
+    started = time.monotonic()
+    until(lambda: not guarded.up, 5.0)
+    return time.monotonic() - started
+
+
+def test_no_session_no_current(guarded: Guarded, connect: Connect) -> None:
+    until(lambda: not guarded.up)
+    env = connect(guarded.daemon.open())
+    env.reset()
+    assert guarded.up
+    env.close()
+    until(lambda: not guarded.up)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_line_is_down_within_100_ms_of_a_death_or_a_hang(
+    guarded: Guarded, connect: Connect, how: signal.Signals
+) -> None:
+    env = connect(guarded.daemon.open(timeout_s=30.0))
+    thread = driving(env)
+    until(lambda: guarded.up)
+    guarded.daemon.process.send_signal(how)
+    assert seconds_until_down(guarded) <= LIMIT_S
+    if how == signal.SIGSTOP:
+        guarded.daemon.process.send_signal(signal.SIGCONT)
+        thread.join(20)
+        summary = guarded.daemon.client.close(1, 1, 0, "")
+        assert summary.reason == "safety"
+        assert any("guardian" in sentence for sentence in summary.interventions)
+        assert not guarded.up, "going on does not bring the current back"
+        assert guarded.daemon.client.status().state == "unhealthy"
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_without_its_guardian_the_robot_stops_and_takes_no_job(guarded: Guarded, connect: Connect) -> None:
+    env = connect(guarded.daemon.open())
+    thread = driving(env)
+    guarded.guardian.send_signal(signal.SIGTERM)
+    assert seconds_until_down(guarded) <= LIMIT_S
+    thread.join(20)
+    summary = guarded.daemon.client.close(1, 1, 0, "")
+    assert (summary.reason, summary.message) == ("safety", "the guardian is gone: the motor was stopped")
+    status = guarded.daemon.client.status()
+    assert (status.state, "start raas-guardian" in status.message) == ("unhealthy", True)
+    with pytest.raises(ControlError, match="no guardian answers"):
+        guarded.daemon.open(2)
+
+
+def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) -> None:
+    env = connect(guarded.daemon.open())
+    thread = driving(env)
+    guarded.daemon.process.send_signal(signal.SIGSTOP)
+    until(lambda: not guarded.up)
+    guarded.daemon.process.send_signal(signal.SIGCONT)
+    thread.join(20)
+    guarded.daemon.client.close(1, 1, 0, "")
+    assert guarded.daemon.client.status().state == "unhealthy"
+    done = subprocess.run(
+        [COMMAND, "selftest", "--socket", str(guarded.daemon.socket)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "passed"), done.stderr
+    assert guarded.daemon.client.status().state == "idle"
+
+
+def test_nonsense_and_silence_from_a_peer_do_not_raise_the_line(home: Path) -> None:
+    (home / "levels").write_bytes(bytes(64))
+    levels = Levels(home / "levels")
+    command = [COMMAND, "guardian", "--pins", "simulated", "--guardian", str(home / "g"), "--levels"]
+    guardian = subprocess.Popen([*command, str(home / "levels")], stderr=subprocess.PIPE, text=True)
+    try:
+        until((home / "g").exists)
+        link = GuardianLink(home / "g")
+        until(lambda: link.beat(time.monotonic(), True) == b"A")
+        assert levels[ENABLE]
+        link._socket.send(b"nonsense")
+        until(lambda: not levels[ENABLE], 1.0)
+        link.close()
+
+        link = GuardianLink(home / "g")
+        until(lambda: link.beat(time.monotonic(), True) == b"A")
+        until(lambda: not levels[ENABLE], 1.0)  # silence
+        assert link.beat(time.monotonic(), True) == b"T"
+        assert not levels[ENABLE]
+        link.close()
+    finally:
+        guardian.terminate()
+        _, log = guardian.communicate(timeout=10)
+    assert "no beat for" in log
+    assert not (home / "g").exists()
