@@ -1,7 +1,8 @@
 """The host's end of the step socket: one admitted client, whole messages, and waits with a deadline.
 
-Nothing here knows what a message means; that is `raas_gym.host`. Every wait watches the client, the
-listening socket (a second client is sent away at once, not left hanging) and the wake-up of `interrupt`.
+Nothing here knows what a message means; that is `raas_gym.host`. A thread of its own keeps the door: it
+admits the first client of an allowed user and sends every other away at once, so that the serving
+thread has nothing to watch but its client.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,6 +19,7 @@ from pathlib import Path
 from raas_gym.link import FRAME_TIMEOUT, FrameReader, Kind, LinkError, encode_error
 
 _PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
+_CHUNK = 1 << 14
 
 
 class InterruptedWaitError(Exception):
@@ -26,27 +29,24 @@ class InterruptedWaitError(Exception):
 class Port:
     """Listens at `path` from construction on. Use from one thread, except `interrupt`."""
 
-    def __init__(self, path: Path, mode: int, allowed_uids: Collection[int], *, eager: bool = False) -> None:
+    def __init__(self, path: Path, mode: int, allowed_uids: Collection[int]) -> None:
         self._path = path
         self._allowed = frozenset(allowed_uids)
         self._reader = FrameReader()
         self._client: socket.socket | None = None
         self._partial_since = 0.0
+        self._interrupted = self._closing = False
+        self._arrival = threading.Event()
         self._listener = _listen(path, mode)
-        self._woken, self._waker = socket.socketpair()
-
-    @property
-    def connected(self) -> bool:
-        """True once a client was admitted."""
-        return self._client is not None
+        self._door = threading.Thread(target=self._keep_door, name="step-door", daemon=True)
+        self._door.start()
 
     def accept(self, deadline: float | None) -> bool:
         """Wait for a client of an allowed user; False if none came by the deadline (monotonic s)."""
-        while self._client is None:
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            self._wait(deadline)
-        return True
+        arrived = self._arrival.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if self._interrupted:
+            raise InterruptedWaitError
+        return arrived
 
     def next_message(self, deadline: float | None) -> tuple[Kind, bytes] | None:
         """The client's next message, or None at the deadline.
@@ -55,6 +55,9 @@ class Port:
         incomplete for FRAME_TIMEOUT. Raises InterruptedWaitError.
         """
         while (message := self._reader.next()) is None:
+            if deadline is None and not self._reader.partial:
+                self._take(0)
+                continue
             limit = deadline
             if self._reader.partial:
                 hung = self._partial_since + FRAME_TIMEOUT
@@ -67,17 +70,14 @@ class Port:
 
     def send(self, data: bytes, patience: float) -> None:
         """Send to the client, which must take it within `patience` seconds; raises LinkError."""
-        client, view = self._admitted(), memoryview(data)
+        client = self._admitted()
         try:
             with suppress(BlockingIOError):
-                view = view[client.send(data) :]
-            until = time.monotonic() + patience if view else 0.0
-            while view:
-                with suppress(BlockingIOError):
-                    view = view[client.send(view) :]
-                    continue
-                if not select.select((), [client], (), max(0.0, until - time.monotonic()))[1]:
-                    raise LinkError("protocol", "the program does not read its answers")
+                sent = client.send(data, socket.MSG_DONTWAIT)
+                if sent == len(data):
+                    return
+                data = data[sent:]
+            self._send_slowly(client, data, time.monotonic() + patience)
         except OSError as error:
             raise LinkError("gone", "the program's connection broke") from error
 
@@ -85,19 +85,27 @@ class Port:
         """Tell the client why it is over, if it still listens."""
         if self._client is not None:
             with suppress(OSError):
-                self._client.send(encode_error(code, message))
+                self._client.send(encode_error(code, message), socket.MSG_DONTWAIT)
 
     def interrupt(self) -> None:
         """Make the current or next wait raise InterruptedWaitError. Any thread, any time."""
-        with suppress(OSError):  # closed already
-            self._waker.send(b"x")
+        self._interrupted = True
+        self._arrival.set()
+        client = self._client
+        if client is not None:
+            with suppress(OSError):  # it is gone already
+                client.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         """Close everything and remove the socket's file."""
-        for one in (self._client, self._listener, self._woken, self._waker):
-            if one is not None:
-                one.close()
+        self._closing = True
         self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # wakes the door's accept, which closing alone does not
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._door.join()
+        self._listener.close()
+        if self._client is not None:
+            self._client.close()
 
     def _admitted(self) -> socket.socket:
         if self._client is None:
@@ -105,41 +113,48 @@ class Port:
         return self._client
 
     def _wait(self, deadline: float | None) -> bool:
-        """Wait for anything to happen until the deadline; True if the client sent something."""
-        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-        client, watched = self._client, [self._listener, self._woken]
-        if client is not None:
-            watched.append(client)
-        # select alone takes a timeout finer than a millisecond.
-        ready = select.select(watched, (), (), timeout)[0]
-        if ready == [client]:
-            return self._take()
-        if self._woken in ready:
+        """Wait for the client until the deadline; True if it sent something."""
+        if self._interrupted:
             raise InterruptedWaitError
-        if self._listener in ready:
-            self._admit()
-        return client in ready and self._take()
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        # select alone takes a timeout finer than a millisecond.
+        if not select.select([self._admitted()], (), (), timeout)[0]:
+            return False
+        return self._take(socket.MSG_DONTWAIT)
 
-    def _take(self) -> bool:
-        if not self._reader.partial:
-            self._partial_since = time.monotonic()
+    def _take(self, flags: int) -> bool:
+        """Receive something; without flags, sleep until there is something."""
         try:
-            data = self._admitted().recv(1 << 16)
+            data = self._admitted().recv(_CHUNK, flags)
         except BlockingIOError:
             return False
         except OSError as error:
             raise LinkError("gone", "the program's connection broke") from error
+        if self._interrupted:
+            raise InterruptedWaitError
         if not data:
             raise LinkError("gone", "the program closed its connection")
+        if not self._reader.partial:
+            self._partial_since = time.monotonic()
         self._reader.feed(data)
         return True
 
-    def _admit(self) -> None:
-        """Take the waiting connection as our client, or send it away."""
-        try:
-            peer, _ = self._listener.accept()
-        except OSError:  # it gave up before we came
-            return
+    def _send_slowly(self, client: socket.socket, data: bytes, until: float) -> None:
+        view = memoryview(data)
+        while view:
+            if not select.select((), [client], (), max(0.0, until - time.monotonic()))[1]:
+                raise LinkError("protocol", "the program does not read its answers")
+            with suppress(BlockingIOError):
+                view = view[client.send(view, socket.MSG_DONTWAIT) :]
+
+    def _keep_door(self) -> None:
+        while not self._closing:
+            # A caller may have gone again, or files may be short for a moment: the door stays open.
+            with suppress(OSError):
+                self._admit(self._listener.accept()[0])
+
+    def _admit(self, peer: socket.socket) -> None:
+        """Take a caller as our client, or send it away."""
         uid = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[1]
         if uid not in self._allowed:
             _send_away(peer, "forbidden", f"user {uid} may not use this robot's session")
@@ -148,14 +163,13 @@ class Port:
                 peer, "busy", "another client has this robot; make one environment per job, and reset it"
             )
         else:
-            peer.setblocking(False)
             self._client = peer
+            self._arrival.set()
 
 
 def _send_away(peer: socket.socket, code: str, message: str) -> None:
     with peer, suppress(OSError):
-        peer.setblocking(False)
-        peer.send(encode_error(code, message))
+        peer.send(encode_error(code, message), socket.MSG_DONTWAIT)
 
 
 def _listen(path: Path, mode: int) -> socket.socket:
@@ -167,5 +181,4 @@ def _listen(path: Path, mode: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(f"cannot serve at {path} ({error}); use a short path in a new directory") from error
-    listener.setblocking(False)
     return listener
