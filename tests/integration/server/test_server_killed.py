@@ -35,7 +35,11 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 def server(tmp_path: Path, database_url: str) -> Iterator[ServerProcess]:
     process = ServerProcess(
-        tmp_path / "data", DATABASE_URL=database_url, LEASE_S=str(LEASE_S), HEARTBEAT_S="0.5", WORKERS="1"
+        tmp_path / "data",
+        DATABASE_URL=database_url,
+        LEASE_S=str(LEASE_S),
+        HEARTBEAT_S="0.5",
+        WORKERS="1" if database_url.startswith("sqlite") else "2",
     )
     yield process
     process.close()
