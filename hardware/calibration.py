@@ -26,6 +26,8 @@ SWING_ANGLE = math.radians(100)
 HOMING_ANGLE = math.radians(45)
 FREE_S = 9.0
 RANDOM_S = 30.0
+SEEN = math.radians(3)
+"""More than gear play."""
 SPEED_GUARD = 12.0
 """The random torques pause above this speed [rad/s]."""
 MOST_RMS = 1.0
@@ -57,15 +59,16 @@ def self_test(plant: HardwarePlant, say: Say) -> None:
         for _ in range(30):
             _command(plant, side)
             most = max(most, plant.motion().theta - start, key=abs)
+            if most * side < -SEEN:  # at once: braking a swing the wrong way round would feed it
+                plant.stop()
+                raise CalibrationError("the motor turns against the encoder: swap the motor's two wires")
         plant.rest(anywhere=True)
         say(f"action {side:+.0f} for 0.3 s: {math.degrees(most):+.0f} degrees")
         moved.append(most * side)
     plant.stop()
-    if max(map(abs, moved)) < math.radians(3):
+    if max(moved) < SEEN:
         raise CalibrationError("nothing moved: 12 V, enable line, motor wires, or the encoder's wires")
-    if max(moved) < 0:
-        raise CalibrationError("the motor turns against the encoder: swap the motor's two wires")
-    if min(moved) < math.radians(3):
+    if min(moved) < SEEN:
         raise CalibrationError("it moved to one side only: one of IN1 and IN2, or one encoder channel")
 
 
