@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import re
 import shutil
 import tarfile
@@ -84,6 +85,7 @@ def unpack(archive: Path, root: Path, bytes_max: int) -> Source:
         raise SourceError("the source archive has the same path twice") from error
     except OSError as error:
         raise SourceError(f"the source cannot be stored: {error.strerror or error}") from error
+    _open_folders(root)
     _make_links(source, links)
     source.notes += _submodules(root)
     return source
@@ -117,6 +119,12 @@ def _write_members(tar: tarfile.TarFile, source: Source, links: dict[PurePosixPa
             f"{len(pointers)} file(s) are Git LFS pointers, not content (first: {pointers[0]}): GitHub's "
             "archives leave LFS out, commit the file itself or make it smaller"
         )
+
+
+def _open_folders(root: Path) -> None:
+    """Let the container's user pass, whatever the umask of this process is. No link is there yet."""
+    for folder, _, _ in os.walk(root):
+        Path(folder).chmod(0o755)
 
 
 def _inner(name: str) -> PurePosixPath | None:

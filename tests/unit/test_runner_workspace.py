@@ -64,6 +64,16 @@ def test_the_outermost_folder_is_taken_off(unpacked: Callable[..., Source]) -> N
     assert source.notes == []
 
 
+def test_a_strict_umask_does_not_shut_the_container_out(unpacked: Callable[..., Source]) -> None:
+    before = os.umask(0o077)
+    try:
+        source = unpacked(_file("r/a/b/c"))
+    finally:
+        os.umask(before)
+    for folder in (source.root, source.root / "a", source.root / "a/b"):
+        assert folder.stat().st_mode & 0o777 == 0o755
+
+
 def test_links_that_stay_inside_are_kept(unpacked: Callable[..., Source]) -> None:
     source = unpacked(
         _file("r/a/real.txt", b"content"),

@@ -58,7 +58,7 @@ class Lab:
         return dict(answer.json())
 
     def until(self, number: str, status: str, timeout_s: float = 60) -> dict[str, Any]:
-        wait_until(lambda: self.job(number)["status"] == status, timeout_s, f"job {number} to be {status}")
+        wait_until(lambda: self.job(number)["step"] == status, timeout_s, f"job {number} to be {status}")
         return self.job(number)
 
     def sessions(self, number: str) -> int:
@@ -155,7 +155,7 @@ def test_sigterm_drains(lab: Lab) -> None:
     waiting = lab.push(STEPPING.format(steps=2))
     wait_until(lambda: not lab.runner.running, 30, "the runner to drain")
     assert lab.job(number)["conclusion"] == "success"
-    assert lab.job(waiting)["status"] == "queued"
+    assert lab.job(waiting)["step"] == "queued"
     assert lab.left_behind() == []
     lab.restart_runner()
     assert lab.until(waiting, "completed")["conclusion"] == "success"
