@@ -83,6 +83,7 @@ class Safety:
         self._allowance = 2.0 * limits.torque
         self._full_since: float | None = None
         self._pushing_since: float | None = None
+        self._pushing_side = 0.0
         self._gained = self._lacked = 0.0
 
     def admit(self, command: float, motion: Motion) -> float:
@@ -164,10 +165,12 @@ class Safety:
     def _watch_encoder(self, motion: Motion, torque: float) -> None:
         push = self._params.torque_gain * torque + self._params.gravity * math.sin(motion.theta)
         quiet = motion.last_edge_at is None or motion.t - motion.last_edge_at > self.limits.stuck_s
+        side = math.copysign(1.0, push)
         if abs(push) < self._params.breakaway + self.limits.stuck_acceleration or abs(torque) < 0.5:
             self._pushing_since = None
-        elif self._pushing_since is None:
-            self._pushing_since = motion.t
+        elif self._pushing_since is None or side != self._pushing_side:
+            # Pushes to and fro may cancel within less than a count.
+            self._pushing_since, self._pushing_side = motion.t, side
         elif quiet and motion.t - self._pushing_since > self.limits.stuck_s:
             self.trip(
                 "stuck",

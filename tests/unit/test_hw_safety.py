@@ -123,6 +123,13 @@ def test_an_encoder_that_does_not_move_trips() -> None:
     assert "no encoder edge" in str(safety.tripped)
 
 
+def test_a_tremble_within_one_count_does_not() -> None:
+    safety = fresh()
+    for k in range(1000):
+        safety.admit(1.0 if k % 40 < 20 else -1.0, Motion(k * 0.002, math.pi, 0.0, 0.0))
+    assert safety.tripped is None
+
+
 def test_a_motor_that_holds_the_rod_against_gravity_does_not() -> None:
     safety, lifted = fresh(), math.pi + math.asin(MEASURED.torque_gain * 2.0 / MEASURED.gravity)
     for k in range(400):
