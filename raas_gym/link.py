@@ -112,9 +112,12 @@ class Spec:
         try:
             known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
             for name in ("columns", "action_columns"):
-                known[name] = tuple(values.get(name, ()))
-            return cls(**known)
-        except TypeError as error:
+                known[name] = tuple(map(str, values.get(name, ())))
+            spec = cls(**known)
+            if not (spec.dt > 0 and spec.protocol > 0 and spec.action_space and spec.observation_space):
+                raise ValueError("impossible values")  # noqa: TRY301 - one way out for all that is wrong
+            return spec
+        except (TypeError, ValueError) as error:
             raise LinkError(
                 "protocol", f"the robot's description is incomplete ({error}); update raas"
             ) from error

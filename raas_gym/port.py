@@ -35,8 +35,8 @@ class Port:
         self._reader = FrameReader()
         self._client: socket.socket | None = None
         self._partial_since = 0.0
-        self._interrupted = self._closing = False
-        self._arrival = threading.Event()
+        self._interrupted = False
+        self._arrival, self._closing = threading.Event(), threading.Event()
         self._listener = _listen(path, mode)
         self._door = threading.Thread(target=self._keep_door, name="step-door", daemon=True)
         self._door.start()
@@ -98,7 +98,7 @@ class Port:
 
     def close(self) -> None:
         """Close everything and remove the socket's file."""
-        self._closing = True
+        self._closing.set()
         self._path.unlink(missing_ok=True)
         with suppress(OSError):  # wakes the door's accept, which closing alone does not
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -148,10 +148,11 @@ class Port:
                 view = view[client.send(view, socket.MSG_DONTWAIT) :]
 
     def _keep_door(self) -> None:
-        while not self._closing:
-            # A caller may have gone again, or files may be short for a moment: the door stays open.
-            with suppress(OSError):
+        while not self._closing.is_set():
+            try:
                 self._admit(self._listener.accept()[0])
+            except OSError:  # the caller has gone again, or files are short for a moment: stay
+                self._closing.wait(0.05)
 
     def _admit(self, peer: socket.socket) -> None:
         """Take a caller as our client, or send it away."""

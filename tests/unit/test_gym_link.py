@@ -197,11 +197,12 @@ def test_a_damaged_space_is_refused(value: dict[str, Any]) -> None:
 
 
 def test_the_spec_survives_and_ignores_what_it_does_not_know() -> None:
-    spec = Spec(
-        "X-v0", "goose", 0.05, 400, {"type": "discrete"}, {}, ("a", "b"), ("action",), passport={"k": 1}
-    )
+    spec = Spec("X-v0", "goose", 0.05, 400, {"n": 2}, {"n": 3}, ("a", "b"), ("action",), passport={"k": 1})
     values = {**json.loads(spec.to_json()), "new_in_1_1": True}
     assert Spec.from_json(json.dumps(values).encode()) == spec
+    for change in ({"dt": 0}, {"dt": "fast"}, {"columns": 3}, {"action_space": {}}, {"protocol": None}):
+        with pytest.raises(LinkError, match="incomplete"):
+            Spec.from_json(json.dumps({**values, **change}).encode())
     with pytest.raises(LinkError, match="incomplete"):
         Spec.from_json(b'{"env_id": "X-v0"}')
 
