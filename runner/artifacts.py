@@ -63,13 +63,15 @@ def copy_recorded(files: Mapping[str, str], folder: Path, prefix: str, budget: B
     """Copy what the controller recorded into `folder`; notes on what was left out."""
     notes = []
     for name, path in sorted(files.items()):
-        target = folder / prefix / name
-        if not _acceptable(f"{prefix}{name}") or not budget.take(Path(path).stat().st_size):
+        target, source = folder / prefix / name, Path(path)
+        if not source.is_file():
+            notes.append(f"the recorded file {name} is gone from the robot's host, our fault")
+        elif not _acceptable(f"{prefix}{name}") or not budget.take(source.stat().st_size):
             notes.append(f"the recorded file {name} does not fit the limits on artifacts and was left out")
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-        _sync(target)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            _sync(target)
     return notes
 
 
@@ -112,6 +114,9 @@ def _keep(tar: tarfile.TarFile, member: tarfile.TarInfo, name: str, folder: Path
             shutil.copyfileobj(content, file, _COPY)
     except (FileExistsError, NotADirectoryError, FileNotFoundError):
         return False
+    except tarfile.TarError:
+        target.unlink()  # half a file would look like a whole one
+        raise
     return True
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,16 @@ class Lab:
 
     def phase(self, phase: str) -> bool:
         return any(f'"phase":"{phase}"' in place.read_text() for place in self.data.glob("jobs/*/job.json"))
+
+    def last_poll(self) -> str:
+        """When the server last saw the runner ask for a job."""
+        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
+            return str(database.execute("SELECT seen_at FROM runners").fetchone()[0])
+
+    def stepping(self, number: str) -> None:
+        """Wait until the program of the job has printed some steps."""
+        (log,) = self.data.glob(f"jobs/{number}-*/log")
+        wait_until(lambda: b"step 5" in log.read_bytes(), 20, "the program to step")
 
     def restart_runner(self) -> None:
         self.stack.start_runner()
@@ -164,7 +176,7 @@ def test_sigterm_drains(lab: Lab) -> None:
 def test_a_second_sigterm_stops_now_and_says_so(lab: Lab) -> None:
     number = lab.push(STEPPING.format(steps=1000))
     lab.until(number, "running")
-    wait_until(lambda: lab.sessions(number) == 1, 10, "the session")
+    lab.stepping(number)
     for _ in range(2):
         lab.runner.signal(signal.SIGTERM)
     wait_until(lambda: not lab.runner.running, 20, "the runner to stop")
@@ -176,7 +188,7 @@ def test_a_second_sigterm_stops_now_and_says_so(lab: Lab) -> None:
 def test_killed_during_the_run_concludes_once_and_keeps_the_recording(lab: Lab) -> None:
     number = lab.push(STEPPING.format(steps=1000))
     lab.until(number, "running")
-    wait_until(lambda: lab.sessions(number) == 1, 10, "the session")
+    lab.stepping(number)
     lab.runner.kill()
     lab.restart_runner()
     job = lab.until(number, "completed")
@@ -188,7 +200,7 @@ def test_killed_during_the_run_concludes_once_and_keeps_the_recording(lab: Lab) 
 def test_a_program_that_ended_while_the_runner_was_dead_is_judged_by_its_end(lab: Lab) -> None:
     number = lab.push(STEPPING.format(steps=40))
     lab.until(number, "running")
-    wait_until(lambda: lab.sessions(number) == 1, 10, "the session")
+    lab.stepping(number)
     lab.runner.kill()
     owner = (lab.data / "owner").read_text()
     engine = Engine()
@@ -217,8 +229,9 @@ def test_killed_while_preparing_gives_the_job_back(lab: Lab) -> None:
 def test_killed_between_the_claim_and_its_note_strands_nothing(lab: Lab) -> None:
     """The server answered the claim, and the runner died before it could write the job down."""
     lab.runner.stop()
+    before = lab.last_poll()
     lab.restart_runner()
-    wait_until((lab.data / "claim.key").exists, 10, "the runner to poll")
+    wait_until(lambda: lab.last_poll() != before, 20, "the runner to poll")
     lab.runner.signal(signal.SIGSTOP)
     number = lab.push(STEPPING.format(steps=2))
     lab.until(number, "claimed")
@@ -232,7 +245,7 @@ def test_killed_between_the_claim_and_its_note_strands_nothing(lab: Lab) -> None
 def test_an_outage_of_the_server_costs_no_result(lab: Lab, killed: bool) -> None:
     number = lab.push(STEPPING.format(steps=40))
     lab.until(number, "running")
-    wait_until(lambda: lab.sessions(number) == 1, 10, "the session")
+    lab.stepping(number)
     lab.stack.processes["server"].kill()
     wait_until(lambda: lab.phase("ended"), 30, "the run to end without its server")
     if killed:
@@ -249,7 +262,7 @@ def test_a_lost_lease_during_the_run_is_amended(lab: Lab) -> None:
     """The runner is cut off longer than its lease, by a stop, and finishes what it began."""
     number = lab.push(STEPPING.format(steps=150))
     lab.until(number, "running")
-    wait_until(lambda: lab.sessions(number) == 1, 10, "the session")
+    lab.stepping(number)
     lab.runner.signal(signal.SIGSTOP)
     assert lab.until(number, "completed")["conclusion"] == "neutral"
     lab.runner.signal(signal.SIGCONT)
