@@ -114,13 +114,16 @@ class Spec:
             for name in ("columns", "action_columns"):
                 known[name] = tuple(map(str, values.get(name, ())))
             spec = cls(**known)
-            if not (spec.dt > 0 and spec.protocol > 0 and spec.action_space and spec.observation_space):
-                raise ValueError("impossible values")  # noqa: TRY301 - one way out for all that is wrong
-            return spec
+            sound = spec.dt > 0 and spec.protocol > 0 and spec.action_space and spec.observation_space
         except (TypeError, ValueError) as error:
             raise LinkError(
                 "protocol", f"the robot's description is incomplete ({error}); update raas"
             ) from error
+        if not sound:
+            raise LinkError(
+                "protocol", "the robot's description is incomplete (impossible values); update raas"
+            )
+        return spec
 
 
 def frame(kind: Kind, payload: bytes = b"") -> bytes:
