@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from hardware import guardian as guarding
+from hardware.display import Display, open_matrix
 from hardware.errors import StartupError
 from hardware.pendulum import Pendulum
 from hardware.pins import Levels, Pins, open_pins
@@ -47,6 +48,7 @@ def robot(
         chosen = SimulatedPins(rig, shared or Levels(None), wires)
     else:
         chosen = open_pins(wires)
+    matrix = None if simulated else open_matrix()
     guarded = not simulated or levels is not None
     return Pendulum(
         name,
@@ -55,6 +57,7 @@ def robot(
         dt=dt,
         env_ids=env_ids,
         simulated=simulated,
+        display=None if matrix is None else Display(matrix),
     )
 
 

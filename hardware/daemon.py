@@ -54,6 +54,7 @@ def serve(settings: Settings, build: Callable[[], Robot]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    realtime.raise_process()
     if (warning := realtime.lock_memory()) is not None:
         log.warning("%s", warning)
     with lock_data_directory(settings.data):

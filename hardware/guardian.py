@@ -177,6 +177,7 @@ def serve(path: Path, enable: Callable[[bool], None]) -> None:
     guardian = Guardian(path, enable)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guardian.stop())
+    realtime.raise_process()
     for warning in (realtime.raise_priority(), realtime.lock_memory()):
         if warning is not None:
             log.warning("%s", warning)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hardware import calibration
+from hardware.display import Display
 from hardware.errors import HardwareError, UnhealthyError
 from hardware.passport import UNCALIBRATED, Passport, load_passport, save_passport
 from hardware.plant import HardwarePlant, Parts
@@ -29,6 +30,7 @@ class Pendulum:
         dt: The control period [s].
         env_ids: The environments to host.
         simulated: Whether the pins are a rig's.
+        display: The LED matrix, where there is one.
         warnings: What a host should mend.
 
     Raises:
@@ -44,10 +46,12 @@ class Pendulum:
         dt: float,
         env_ids: Sequence[str],
         simulated: bool,
+        display: Display | None = None,
         warnings: Sequence[str] = (),
     ) -> None:
         self._passports = passports
         self._dt = dt
+        self._display = display
         passport = load_passport(passports / "current.json")
         self._warnings = list(warnings)
         self._profile = Profile(name, "pendulum", "hardware", env_ids, passport.version)
@@ -103,6 +107,11 @@ class Pendulum:
         finally:
             self._plant.stop()
 
+    def announce(self, text: str) -> None:
+        """Show it on the LED matrix, where there is one."""
+        if self._display is not None:
+            self._display.show(text)
+
     def interventions(self) -> list[str]:
         """What the safety layer did since the last call."""
         return self._plant.safety.interventions()
@@ -116,8 +125,11 @@ class Pendulum:
         return self._plant.fault()
 
     def close(self) -> None:
-        """Motor off, pins free."""
+        """Motor off, pins free, display dark."""
         self._plant.close()
+        if self._display is not None:
+            self._display.close()
+            self._display = None
 
     def _calibrate(self, say: Callable[[str], None]) -> None:
         new = calibration.calibrate(self._plant, self._profile.name, self._passport, say)

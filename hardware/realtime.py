@@ -1,11 +1,13 @@
 """Real-time care: what the system allows of priority and memory locking, and a warning where it does not.
 
-Linux keeps a scheduling class for each thread, so the threads that matter (tick loop, supervisor, guardian)
-ask for themselves; score computing and sockets stay ordinary.
+Linux keeps a scheduling class for each thread. The threads that matter (tick loop, supervisor, guardian) ask
+for a real-time class themselves. The whole process gets a high ordinary priority before that, because any of
+its threads may hold Python's interpreter lock while another program has the processor.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -15,6 +17,12 @@ PRIORITY = 40
 
 NICE = -15
 _MCL_CURRENT_AND_FUTURE = 3
+
+
+def raise_process() -> None:
+    """Give this process, and the threads to come, a high ordinary priority where that is allowed."""
+    with contextlib.suppress(OSError):  # the threads that matter warn for themselves
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
 
 
 def raise_priority() -> str | None:

@@ -60,6 +60,9 @@ class Robot(Protocol):
             HardwareError: It failed; the message says what to look at.
         """
 
+    def announce(self, text: str) -> None:
+        """Show whose code is driving, where there is a display; nothing clears it."""
+
     def interventions(self) -> list[str]:
         """What the safety layer did since the last call, a sentence each."""
 
@@ -97,6 +100,9 @@ class SimulatedRobot:
     def maintain(self, task: str, say: Callable[[str], None], options: Mapping[str, float]) -> None:
         """A simulation needs no maintenance."""
         raise UnhealthyError(f"a simulated plant has no {task}: try --plant hardware --pins simulated")
+
+    def announce(self, text: str) -> None:
+        """A simulation has no display."""
 
     def interventions(self) -> list[str]:
         """None: nothing can break."""

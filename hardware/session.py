@@ -143,6 +143,7 @@ class Session:
             log.exception("job %s: the session failed", self.key)
             reason, message, started = "controller_lost", f"the controller failed: {error}", None
         self._robot.stop()
+        self._robot.announce("")
         duration = 0.0 if started is None else time.monotonic() - started
         try:
             self._summary = conclude(
@@ -190,6 +191,7 @@ class Session:
         deadline.daemon = True
         deadline.start()
         self._opened.set()
+        self._robot.announce(self.request.display)
         log.info("job %s: open for %s", self.key, self.request.display or "nobody named")
         try:
             return host.serve()
