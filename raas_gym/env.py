@@ -111,9 +111,10 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             torque = limited(torque_of(action))
         before, before_dot = (self._theta + PI) % TURN - PI, self._theta_dot
         seen = simulation.run(torque)
-        self._theta, self._theta_dot = theta, theta_dot = seen[0], seen[1]
+        self._theta = theta = seen[0]
+        self._theta_dot = theta_dot = seen[1]
         self._applied = torque
-        self._tick += 1
+        self._tick = tick = self._tick + 1
         true = simulation.state
         observation = empty(3, FLOAT32)
         pack(observation, 0, cos(theta), sin(theta), theta_dot)
@@ -123,7 +124,7 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
             False,
             False,
             {
-                "t": self._tick * self.dt,
+                "t": tick * self.dt,
                 "applied": torque,
                 "late": False,
                 "missed_ticks": 0,
