@@ -56,7 +56,7 @@ class Agent:
 
     def run(self) -> None:
         """Work until told to drain."""
-        self._tools.engine.sweep(self._tools.store.owner, [h.name for h in self._tools.store.held()])
+        self._sweep()
         self._tools.store.sweep()
         pause = PAUSE_S
         while not self._draining.is_set():
@@ -257,7 +257,7 @@ class Agent:
         try:
             self._tools.engine.sweep(self._tools.store.owner, held)
         except SandboxError as error:
-            logger.warning("leftovers stay until the next job: %s", error)
+            logger.warning("leftovers stay until the next sweep: %s", error)
 
 
 class _Poll:

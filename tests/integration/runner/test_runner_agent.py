@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,8 @@ import requests
 
 from demo.processes import wait_until
 from demo.stack import Stack
+from github_app import queue
+from github_app.db import Database
 from runner.sandbox import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
@@ -270,11 +272,13 @@ def test_a_lost_lease_during_the_run_is_amended(lab: Lab) -> None:
     assert lab.sessions(number) == 1
 
 
-def test_cancelled_from_the_check_run(lab: Lab) -> None:
+def test_a_cancel_ends_the_run(lab: Lab) -> None:
     number = lab.push(STEPPING.format(steps=1000))
-    job = lab.until(number, "running")
-    name, sha = job["repository"], job["sha"]
-    found: Callable[[], list[dict[str, Any]]] = lambda: lab.stack.world.check_runs(name, sha)  # noqa: E731
-    wait_until(lambda: bool(found()), 20, "the check run")
-    lab.stack.world.press(name, found()[0]["id"], "cancel", user="ada")
-    assert lab.until(number, "completed")["conclusion"] == "cancelled"
+    lab.until(number, "running")
+    lab.stepping(number)
+    database = Database(f"sqlite:///{lab.stack.data / 'server' / 'raas.sqlite3'}")
+    with database.write() as session:
+        queue.cancel(session, int(number), "ada cancelled it", by="ada")
+    database.engine.dispose()
+    assert lab.until(number, "completed", 20)["conclusion"] == "cancelled"
+    assert "trajectory.csv" in lab.names(number)
