@@ -146,11 +146,11 @@ class _Reader:
         self.asked.add(name)
         return self.get(name, parse, "") if self._values.get(name, "").strip() else None
 
-    def need(self, name: str, parse: Callable[[str], T], advice: str) -> T:
-        found = self.maybe(name, parse)
-        if found is None:
-            raise ConfigError(f"{name} is not set: {advice}")
-        return found
+    def unless_empty(self, name: str, parse: Callable[[str], T], default: str) -> T:
+        """As `get`, where an empty value must not quietly mean the default."""
+        if name in self._values and not self._values[name].strip():
+            raise ConfigError(f"{name} is empty; give it a value, or leave it out for {default}")
+        return self.get(name, parse, default)
 
 
 def _settings(reader: _Reader) -> Settings:
@@ -173,12 +173,7 @@ def _settings(reader: _Reader) -> Settings:
         github_webhook_secret=reader.maybe("RAAS_GITHUB_WEBHOOK_SECRET", Secret),
         github_client_id=reader.maybe("RAAS_GITHUB_CLIENT_ID", str),
         github_client_secret=reader.maybe("RAAS_GITHUB_CLIENT_SECRET", Secret),
-        owners=reader.need(
-            "RAAS_OWNERS",
-            parsers.owners,
-            "list the GitHub users and organisations that may use the robots, separated by commas,"
-            " or write * to let in everyone who installs the App",
-        ),
+        owners=reader.unless_empty("RAAS_OWNERS", parsers.owners, "*"),
         secret_key=reader.maybe("RAAS_SECRET_KEY", parsers.secret_key)
         or _kept_secret(data_dir / "secret.key"),
         timeout_max_s=reader.get("RAAS_TIMEOUT_MAX_S", parsers.seconds(1, 86400), "600"),

@@ -110,10 +110,17 @@ def _github(settings: Settings) -> Iterator[Finding]:
         yield Finding("GitHub App", Grade.BAD, text)
     else:
         yield Finding("GitHub App", Grade.GOOD, f"{settings.github_app_id} at {settings.github_api_url}")
-    everybody = (
-        "everybody who installs the App" if "*" in settings.owners else ", ".join(sorted(settings.owners))
-    )
-    yield Finding("owners", Grade.GOOD, f"open to {everybody}")
+    yield _owners(settings)
+
+
+def _owners(settings: Settings) -> Finding:
+    if "*" in settings.owners:
+        text = (
+            "everybody who installs the App may use the robots;"
+            " set RAAS_OWNERS to the logins that may, separated by commas, to let in only them"
+        )
+        return Finding("owners", Grade.ODD, text)
+    return Finding("owners", Grade.GOOD, ", ".join(sorted(settings.owners)))
 
 
 def _key_usable(settings: Settings) -> bool:

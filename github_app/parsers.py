@@ -105,6 +105,8 @@ def private_key(value: str) -> Secret:
 def owners(value: str) -> frozenset[str]:
     """Logins in lower case, or `*` alone."""
     owners = frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+    if not owners:
+        raise ValueError("names nobody; list logins, separated by commas, or write *")
     for owner in owners - {"*"}:
         if not owner.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"lists {owner!r}, which is no GitHub login; separate logins by commas")

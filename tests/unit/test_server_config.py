@@ -32,6 +32,7 @@ def test_owners(tmp_path: Path) -> None:
     assert found.owner_allowed("lab-7")
     assert not found.owner_allowed("mallory")
     assert load(tmp_path, OWNERS="*").owner_allowed("mallory")
+    assert config.load({"RAAS_DATA_DIR": str(tmp_path)}).owner_allowed("mallory"), "open unless narrowed"
 
 
 def test_the_generated_key_stays_and_is_private(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     ("name", "value"),
     [
         ("OWNERS", ""),
+        ("OWNERS", ", ,"),
         ("OWNERS", "*, alice"),
         ("OWNERS", "alice bob"),
         ("DATA_DIR", "/proc/nothing"),

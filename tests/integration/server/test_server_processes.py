@@ -37,10 +37,21 @@ def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_missing_setting_is_one_sentence(tmp_path: Path) -> None:
-    done = run("upgrade", DATA_DIR=str(tmp_path))
+def test_a_wrong_setting_is_one_sentence(tmp_path: Path) -> None:
+    done = run("upgrade", DATA_DIR=str(tmp_path), OWNERS="")
     assert done.returncode == 2
-    assert re.fullmatch(r"raas-server: RAAS_OWNERS is not set: [^\n]+\n", done.stderr)
+    assert re.fullmatch(r"raas-server: RAAS_OWNERS is empty; [^\n]+\n", done.stderr)
+
+
+def test_the_data_directory_is_all_it_takes(server: ServerProcess) -> None:
+    keep = {"RAAS_DATA_DIR", "RAAS_BIND"}  # the port only because another server may have the usual one
+    server.environment = {
+        name: value
+        for name, value in server.environment.items()
+        if not name.startswith("RAAS_") or name in keep
+    }
+    server.start()
+    assert server.stop() == 0
 
 
 def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
@@ -54,6 +65,8 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     known = {"GITHUB_APP_ID": "7", "GITHUB_PRIVATE_KEY": key, "GITHUB_WEBHOOK_SECRET": "s"}
     well = run("doctor", **settings, **known)
     assert (well.returncode, "problem" in well.stdout) == (0, False)
+    assert re.search(r"warning owners: everybody .*; set RAAS_OWNERS to", well.stdout)
+    assert "ok      owners: alice" in run("doctor", **settings | {"OWNERS": "alice"}, **known).stdout
 
 
 def test_runners_are_added_listed_and_revoked(tmp_path: Path) -> None:
