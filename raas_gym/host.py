@@ -261,19 +261,20 @@ class EnvHost:
         self._observation, reward, terminated, truncated = self._adapter.finish()
         self._recorded = self._adapter.recorded()
         if self._on_tick is not None:
-            t, late = self._ticks * self._dt, not stepped
-            row = (
-                self._ticks,
-                t,
-                before,
-                self._action,
-                self._applied,
-                applied_at,
-                reward,
-                late,
-                self._episode,
+            t, applied = self._ticks * self._dt, self._applied
+            self._on_tick(
+                Tick(
+                    self._ticks,
+                    t,
+                    before,
+                    self._action,
+                    applied,
+                    applied_at,
+                    reward,
+                    not stepped,
+                    self._episode,
+                )
             )
-            self._on_tick(Tick(*row))
         self._ticks += 1
         self._owed += reward
         self._running = not (terminated or truncated)

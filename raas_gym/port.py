@@ -54,32 +54,37 @@ class Port:
         Raises LinkError: "gone" if the client left, "protocol" for a malformed frame or one that stays
         incomplete for FRAME_TIMEOUT. Raises InterruptedWaitError.
         """
-        while (message := self._reader.next()) is None:
-            if deadline is None and not self._reader.partial:
+        reader = self._reader
+        while True:
+            if reader.partial and (message := reader.next()) is not None:
+                return message
+            if deadline is None and not reader.partial:
                 self._take(0)
                 continue
-            limit = deadline
-            if self._reader.partial:
-                hung = self._partial_since + FRAME_TIMEOUT
-                if time.monotonic() >= hung:
-                    raise LinkError("protocol", f"a message was not completed within {FRAME_TIMEOUT:g} s")
-                limit = hung if deadline is None else min(deadline, hung)
-            if not self._wait(limit) and deadline is not None and time.monotonic() >= deadline:
+            heard = self._wait(self._limit(deadline))
+            if not heard and deadline is not None and time.monotonic() >= deadline:
                 return None
-        return message
+
+    def _limit(self, deadline: float | None) -> float | None:
+        """The deadline, or the moment at which an incomplete message has taken too long."""
+        if not self._reader.partial:
+            return deadline
+        hung = self._partial_since + FRAME_TIMEOUT
+        if time.monotonic() >= hung:
+            raise LinkError("protocol", f"a message was not completed within {FRAME_TIMEOUT:g} s")
+        return hung if deadline is None else min(deadline, hung)
 
     def send(self, data: bytes, patience: float) -> None:
         """Send to the client, which must take it within `patience` seconds; raises LinkError."""
-        client = self._admitted()
+        client, sent = self._admitted(), 0
         try:
-            with suppress(BlockingIOError):
-                sent = client.send(data, socket.MSG_DONTWAIT)
-                if sent == len(data):
-                    return
-                data = data[sent:]
-            self._send_slowly(client, data, time.monotonic() + patience)
+            sent = client.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            pass
         except OSError as error:
             raise LinkError("gone", "the program's connection broke") from error
+        if sent != len(data):
+            self._send_slowly(client, data[sent:], time.monotonic() + patience)
 
     def dismiss(self, code: str, message: str) -> None:
         """Tell the client why it is over, if it still listens."""
@@ -118,9 +123,7 @@ class Port:
             raise InterruptedWaitError
         timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
         # select alone takes a timeout finer than a millisecond.
-        if not select.select([self._admitted()], (), (), timeout)[0]:
-            return False
-        return self._take(socket.MSG_DONTWAIT)
+        return bool(select.select([self._admitted()], (), (), timeout)[0]) and self._take(socket.MSG_DONTWAIT)
 
     def _take(self, flags: int) -> bool:
         """Receive something; without flags, sleep until there is something."""
@@ -139,13 +142,18 @@ class Port:
         self._reader.feed(data)
         return True
 
-    def _send_slowly(self, client: socket.socket, data: bytes, until: float) -> None:
+    @staticmethod
+    def _send_slowly(client: socket.socket, data: bytes, until: float) -> None:
         view = memoryview(data)
         while view:
             if not select.select((), [client], (), max(0.0, until - time.monotonic()))[1]:
                 raise LinkError("protocol", "the program does not read its answers")
-            with suppress(BlockingIOError):
+            try:
                 view = view[client.send(view, socket.MSG_DONTWAIT) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise LinkError("gone", "the program's connection broke") from error
 
     def _keep_door(self) -> None:
         while not self._closing.is_set():
