@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types arrows check bench docs image lock clean setup-train
+.PHONY: help setup demo test test-pi lint format types arrows check bench docs image lock clean setup-train
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -26,6 +26,9 @@ demo: ## the main job, end to end; ARGS=--once ends by itself and says whether i
 
 test: setup check image ## the whole suite, real Docker engine, PostgreSQL, S3 and browser included
 	$(PYTEST) $(ARGS)
+
+test-pi: ## the pins' conformance suite over the real RPi.GPIO in an emulated Raspberry Pi
+	tests/pi/run.sh $(ARGS)
 
 check: lint types arrows ## what needs no test run: style, types, imports
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from hardware.errors import StartupError
 from hardware.ledger import read_ledger
+from hardware.pins import describe
+from hardware.wires import wires_from
 from raas_gym import control
 
 ENOUGH_BYTES = 200 * 1024 * 1024
@@ -52,5 +54,10 @@ def check_controller(socket: Path) -> list[Finding]:
         status = control.ControlClient(str(socket), timeout_s=5.0).status()
     except control.ControlError as error:
         return [Finding(False, str(error))]
+    pins = describe(wires_from(os.environ)) if status.plant == "hardware" else []
     about = f"controller at {socket}: {status.robot} is {status.state}, {status.message}"
-    return [Finding(status.state != "unhealthy", about), *(Finding(False, text) for text in status.warnings)]
+    return [
+        Finding(status.state != "unhealthy", about),
+        *(Finding(good, text) for good, text in pins),
+        *(Finding(False, text) for text in status.warnings),
+    ]

@@ -112,6 +112,9 @@ class Guardian:
             self._set_line(False)
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
+            for end in (self._peer, self._listener, self._waker, self._woken):
+                if end is not None:
+                    end.close()
 
     def _turn(self) -> bool:
         deadline = self._watch.deadline()

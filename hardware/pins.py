@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import mmap
 import os
 import time
@@ -86,12 +87,31 @@ def open_pins(wires: Wires) -> Pins:
     return GpioPins(gpio, wires)
 
 
+def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tuple[bool, str]]:
+    """What this machine offers for pins, without taking any: (good, sentence) each."""
+    library = "RPi.GPIO" if importlib.util.find_spec("RPi") else None
+    rotary = find_rotary()
+    channels = [path.name for path in sorted(pwm_class.glob("pwmchip*"))]
+    found = [
+        (
+            bool(library),
+            f"GPIO library {library}" if library else "no GPIO library: pip install 'raas[hardware]'",
+        ),
+        (True, f"edges counted by the kernel, {rotary}" if rotary else "edges counted by callbacks"),
+    ]
+    if wires.pwm == "hardware":
+        missing = "no hardware PWM: set dtoverlay=pwm-2chan (hardware/install.sh) or RAAS_PWM=software"
+        found.append((bool(channels), f"hardware PWM {channels[0]}" if channels else missing))
+    return found
+
+
 class GpioPins:
     """RPi.GPIO or rpi-lgpio, with sysfs PWM and the kernel's quadrature decoder where they are on."""
 
     def __init__(self, gpio: Any, wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> None:
         self._gpio = gpio
         self._taken: list[int] = []
+        self._outputs: list[int] = []
         self._closers: list[Callable[[], None]] = []
         self._pwm_class = pwm_class if wires.pwm == "hardware" else None
         self._rotary = find_rotary()
@@ -121,6 +141,7 @@ class GpioPins:
     def output(self, pin: int) -> Callable[[bool], None]:
         """An output, low at first."""
         self._setup(pin, self._gpio.OUT, initial=self._gpio.LOW)
+        self._outputs.append(pin)
         return lambda high: self._gpio.output(pin, high)
 
     def input(self, pin: int) -> Callable[[], bool]:
@@ -137,14 +158,23 @@ class GpioPins:
         for pin in (a, b):
             self._setup(pin, self._gpio.IN, pull_up_down=self._gpio.PUD_OFF)
         counter_ = CallbackCounter(lambda: (self._gpio.input(a), self._gpio.input(b)))
-        for pin in (a, b):
-            self._gpio.add_event_detect(pin, self._gpio.BOTH, callback=counter_.on_edge)
+        try:
+            for pin in (a, b):
+                self._gpio.add_event_detect(pin, self._gpio.BOTH, callback=counter_.on_edge)
+        except RuntimeError as error:
+            raise StartupError(
+                f"this kernel reports no edges to {self._gpio.__name__} ({error}): set "
+                "dtoverlay=rotary-encoder (hardware/install.sh) or install rpi-lgpio"
+            ) from error
         return counter_
 
     def close(self) -> None:
         """Everything low and free."""
         while self._closers:
             self._closers.pop()()
+        # A released pin may keep its level where no resistor pulls it.
+        while self._outputs:
+            self._gpio.output(self._outputs.pop(), False)
         if self._taken:
             self._gpio.cleanup(self._taken)
             self._taken.clear()

@@ -1,0 +1,152 @@
+"""What every set of pins must do: one list of checks for simulated pins and for real GPIO code.
+
+`tests/contract/test_hw_pins_conformance.py` runs it over simulated pins, `tests/pi/guest.py` in an emulated
+Raspberry Pi over RPi.GPIO with the chip's level register as an independent witness. Standard library only.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardware.errors import StartupError
+from hardware.guardian import Guardian
+from hardware.heartbeat import ARMED, GuardianLink
+from hardware.pins import Counter, Pins
+from hardware.wires import Wires
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A set of pins and its witness.
+
+    Attributes:
+        make: Opens the pins.
+        level: The level of a pin, not asked of the library that drives it.
+        share: The share of the time for which a PWM pin is high.
+        limit_s: How fast the enable line must fall [s].
+    """
+
+    make: Callable[[], Pins]
+    level: Callable[[int], bool]
+    share: Callable[[int], float]
+    wires: Wires
+    limit_s: float
+
+
+@contextmanager
+def opened(subject: Subject) -> Iterator[Pins]:
+    pins = subject.make()
+    try:
+        yield pins
+    finally:
+        pins.close()
+
+
+def backend_has_a_name(subject: Subject) -> None:
+    with opened(subject) as pins:
+        assert len(pins.backend) > 5
+        print(f"    {pins.backend}")
+
+
+def output_is_low_until_set_and_low_after_close(subject: Subject) -> None:
+    pin = subject.wires.enable
+    with opened(subject) as pins:
+        write = pins.output(pin)
+        assert not subject.level(pin)
+        write(True)
+        assert subject.level(pin)
+        write(False)
+        assert not subject.level(pin)
+        write(True)
+    assert not subject.level(pin)
+
+
+def pwm_follows_the_duty(subject: Subject) -> None:
+    pin = subject.wires.in1
+    with opened(subject) as pins:
+        pwm = pins.pwm(pin)
+        assert subject.share(pin) == 0.0
+        for duty in (0.5, 0.25, 0.0):
+            pwm.duty(duty)
+            share = subject.share(pin)
+            assert abs(share - duty) < 0.15, f"duty {duty} is high for {share:.2f} of the time"
+        pwm.duty(0.5)
+    assert subject.share(pin) == 0.0
+
+
+def input_can_be_read(subject: Subject) -> None:
+    with opened(subject) as pins:
+        assert pins.input(subject.wires.stop)() in (True, False)
+
+
+def counter_of_a_resting_shaft_is_silent(subject: Subject) -> None:
+    with opened(subject) as pins:
+        counter = _counter(pins, subject.wires)
+        if isinstance(counter, str):  # a kernel without edge detection: refused in a sentence that helps
+            assert "dtoverlay=rotary-encoder" in counter
+            print(f"    {counter}")
+            return
+        time.sleep(0.2)  # long enough for an edge that is not there
+        assert counter.drain() == []
+        assert counter.illegal == 0
+
+
+def _counter(pins: Pins, wires: Wires) -> Counter | str:
+    try:
+        return pins.counter(wires.encoder_a, wires.encoder_b)
+    except StartupError as error:
+        return str(error)
+
+
+def pins_can_be_taken_again(subject: Subject) -> None:
+    for _ in range(3):
+        output_is_low_until_set_and_low_after_close(subject)
+
+
+def guardian_drops_the_line(subject: Subject) -> None:
+    """Silence and a hang-up of the controller, over the real line."""
+    pin = subject.wires.enable
+    with opened(subject) as pins, tempfile.TemporaryDirectory() as home:
+        guardian = Guardian(Path(home) / "g", pins.output(pin))
+        thread = threading.Thread(target=guardian.run)
+        thread.start()
+        try:
+            for silently in (True, False):
+                link = GuardianLink(Path(home) / "g")
+                _wait(lambda link=link: link.beat(time.monotonic(), True) == ARMED, 5.0)
+                assert subject.level(pin)
+                began = time.monotonic()
+                if not silently:
+                    link.close()
+                _wait(lambda: not subject.level(pin), 5.0)
+                took = time.monotonic() - began
+                print(f"    line down after {1e3 * took:.0f} ms of {'silence' if silently else 'death'}")
+                assert took <= subject.limit_s
+                link.close()
+        finally:
+            guardian.stop()
+            thread.join()
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+CHECKS = (
+    backend_has_a_name,
+    output_is_low_until_set_and_low_after_close,
+    pwm_follows_the_duty,
+    input_can_be_read,
+    counter_of_a_resting_shaft_is_silent,
+    pins_can_be_taken_again,
+    guardian_drops_the_line,
+)

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# An emulated Raspberry Pi 3 (QEMU raspi3b, Debian's arm64 kernel) runs tests/pi/guest.py over the real RPi.GPIO.
+# Packages are fetched from Debian into a cache once; a run takes well under a minute. Exits 0 if every check passed.
+#
+#     tests/pi/run.sh [--cache DIR]
+set -euo pipefail
+
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/raas/pi
+[ "${1:-}" != --cache ] || CACHE=$2
+LIMIT_S=300
+
+command -v qemu-system-aarch64 >/dev/null || {
+    echo "qemu-system-aarch64 is missing: apt-get install qemu-system-arm" >&2
+    exit 2
+}
+command -v cpio >/dev/null || { echo "cpio is missing: apt-get install cpio" >&2; exit 2; }
+mkdir -p "$CACHE"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Debian's arm64 packages beside this machine's own, with lists and status of their own.
+fetch() {
+    local apt=$CACHE/apt
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+    : >"$apt/status"
+    local options=(
+        -oAPT::Architecture=arm64 -oAPT::Architectures=arm64 -oAPT::Install-Recommends=0
+        -oDir::State::Lists="$apt/lists" -oDir::State::status="$apt/status" -oDir::Cache="$apt/cache"
+        -oDebug::NoLocking=1 -oAPT::Get::Download-Only=1 -qq
+    )
+    apt-get "${options[@]}" update
+    apt-get "${options[@]}" -y install python3 python3-rpi.gpio busybox-static linux-image-arm64
+}
+
+# The packages as a root file system: no maintainer script runs, Python needs none.
+unpack() {
+    local root=$CACHE/root.part deb
+    rm -rf "$root" "$CACHE/root"
+    mkdir -p "$root"
+    for deb in "$CACHE"/apt/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
+    mkdir -p "$CACHE/boot"
+    cp "$root"/boot/vmlinuz-* "$CACHE/boot/vmlinuz"
+    cp "$root"/usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb "$CACHE/boot/pi.dtb"
+    # What the checks never touch; the kernel has the Pi's GPIO built in.
+    rm -rf "$root"/boot "$root"/lib/modules "$root"/usr/lib/modules "$root"/usr/lib/linux-image-* \
+        "$root"/usr/share/{doc,man,locale,i18n,zoneinfo,perl,perl5} "$root"/usr/lib/aarch64-linux-gnu/{gconv,perl*}
+    mv "$root" "$CACHE/root"
+}
+
+[ -d "$CACHE/root" ] || { echo "==> fetching Debian's arm64 packages into $CACHE"; fetch; unpack; }
+
+mkdir -p "$work/src/hardware" "$work/src/tests/pi"
+for module in __init__ encoder errors guardian heartbeat kernel_pins pins realtime wires; do
+    cp "$REPO/hardware/$module.py" "$work/src/hardware/"
+done
+cp "$REPO"/tests/pi/{conformance,guest}.py "$work/src/tests/pi/"
+cat >"$work/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t tmpfs tmp /tmp
+# RPi.GPIO looks for these lines, which the kernel's own file lacks on arm64.
+printf 'Hardware\t: BCM2835\nRevision\t: a02082\nSerial\t\t: 00000000deadbeef\n' >/tmp/cpuinfo
+/bin/busybox mount --bind /tmp/cpuinfo /proc/cpuinfo
+/bin/busybox ifconfig lo up 2>/dev/null
+cd /src
+PYTHONPATH=/src PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m tests.pi.guest
+echo PI-DONE
+/bin/busybox sleep 1000
+INIT
+chmod 755 "$work/init"
+(cd "$CACHE/root" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/rfs"
+(cd "$work" && find init src -print0 | cpio -0 -o -H newc --quiet) >>"$work/rfs"
+gzip -1 "$work/rfs"
+
+echo "==> booting"
+: >"$work/log"
+qemu-system-aarch64 -M raspi3b -m 1024 -smp 4 -kernel "$CACHE/boot/vmlinuz" -dtb "$CACHE/boot/pi.dtb" \
+    -initrd "$work/rfs.gz" -serial stdio -monitor none -display none -no-reboot \
+    -append "console=ttyAMA0,115200 rdinit=/init panic=-1 iomem=relaxed quiet" \
+    </dev/null >"$work/log" 2>&1 &
+machine=$!
+trap 'kill "$machine" 2>/dev/null || true; rm -rf "$work"' EXIT
+# A reboot of this machine hangs: the emulator is ended when the guest says that it is done.
+for ((waited = 0; waited < LIMIT_S; waited++)); do
+    if grep -q 'PI-DONE\|Kernel panic' "$work/log" || ! kill -0 "$machine" 2>/dev/null; then break; fi
+    sleep 1
+done
+tr -d '\r' <"$work/log" | grep -v '^\[' || true
+grep -q 'PI PASSED' "$work/log"
