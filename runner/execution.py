@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from runner.happenings import Happenings, Kind
-from runner.hardening import Exit
+from runner.hardening import ContainerSpec, Exit
 from runner.joblog import JobLog
 from runner.results import Stop
-from runner.sandbox import ContainerSpec, Engine, Job, SandboxError
+from runner.sandbox import Engine, Job, SandboxError
 
 GRACE_S = 2
 """Between asking a program to end and ending it [s]."""

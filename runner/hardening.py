@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 JOB_UID = 10001
@@ -57,6 +58,33 @@ class Exit:
 
     code: int
     out_of_memory: bool
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One container to run.
+
+    Attributes:
+        image: Tag or digest.
+        command: The program and its arguments.
+        owner: The runner's identity, for the label.
+        job: `ID-ATTEMPT`, for the label and the name.
+        limits: What it may use.
+        source: Folder mounted read-only as the working directory.
+        session_dir: Folder with the step socket, or None where no robot is involved.
+        socket: The socket's name in it.
+        volume: The artifacts volume, or None.
+    """
+
+    image: str
+    command: list[str]
+    owner: str
+    job: str
+    limits: Limits
+    source: Path
+    session_dir: Path | None = None
+    socket: str | None = None
+    volume: str | None = None
 
 
 def spare_cpuset(available: set[int] | None = None) -> str:

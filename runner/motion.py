@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from runner.execution import Ran, execute
+from runner.hardening import ContainerSpec
 from runner.program import Desk, Plan, Tools
 from runner.protocol import Finish
 from runner.results import Outcome, Stop
-from runner.sandbox import ArtifactsVolume, ContainerSpec, SandboxError
+from runner.sandbox import ArtifactsVolume, SandboxError
 from runner.sessions import SessionError, Sessions
 from runner.workspace import Source
 from runner.wrapup import Evidence, wrap_up

@@ -8,13 +8,13 @@ from pathlib import Path
 from raas_gym.control import ControlClient, SessionOpened
 from runner.client import Client
 from runner.happenings import Happenings
-from runner.hardening import Limits, shell
+from runner.hardening import ContainerSpec, Limits, shell
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
 from runner.protocol import ClaimedJob
 from runner.pulse import Pulse
 from runner.repo_config import RepoConfig
-from runner.sandbox import ArtifactsVolume, ContainerSpec, Engine
+from runner.sandbox import ArtifactsVolume, Engine
 from runner.settings import Settings
 from runner.workspace import Source
 

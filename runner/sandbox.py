@@ -11,9 +11,10 @@ the content is copied out: by then every process of the job is dead and nothing 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
 
 from runner import hardening
-from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, Exit, Limits
+from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, ContainerSpec, Exit, Limits
 
 OWNER_LABEL = "raas.owner"
 JOB_LABEL = "raas.job"
@@ -46,34 +47,6 @@ class SandboxError(Exception):
 
 
 @dataclass(frozen=True)
-class ContainerSpec:
-    """One container to run.
-
-    Attributes:
-        image: Tag or digest.
-        command: The program and its arguments.
-        owner: The runner's identity, for the label.
-        job: `ID-ATTEMPT`, for the label and the name.
-        limits: What it may use.
-        source: Folder mounted read-only as the working directory.
-        session_dir: Folder with the step socket, or None where no robot is involved.
-        socket: The socket's name in it.
-        volume: The artifacts volume, or None.
-    """
-
-    image: str
-    command: list[str]
-    owner: str
-    job: str
-    limits: Limits
-    source: Path
-    session_dir: Path | None = None
-    socket: str | None = None
-    volume: str | None = None
-    extra_env: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Usage:
     """A glance at a running container."""
 
@@ -89,6 +62,7 @@ class Engine:
     """
 
     def __init__(self, timeout_s: int = 120) -> None:
+        _check_socket(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
         try:
             self._client = docker.from_env(timeout=timeout_s)
         except DockerException as error:
@@ -205,7 +179,7 @@ class Engine:
                 name=f"raas-{spec.owner}-{spec.job}-job-{time.monotonic_ns():x}",
                 labels={OWNER_LABEL: spec.owner, JOB_LABEL: spec.job},
                 working_dir=SOURCE_DIR,
-                environment={**hardening.environment(spec.socket), **spec.extra_env},
+                environment=hardening.environment(spec.socket),
                 mounts=mounts,
                 **_options(spec.limits),
             )
@@ -381,20 +355,27 @@ def _engine_errors() -> Iterator[None]:
         raise _explained(error) from error
 
 
-def _explained(error: Exception) -> SandboxError:
-    text = str(error)
-    if "Permission denied" in text or "PermissionError" in text:
-        return SandboxError(
+def _check_socket(host: str) -> None:
+    """The two common reasons, told apart before the SDK wraps them."""
+    path = Path(host.removeprefix("unix://"))
+    if not host.startswith("unix://"):
+        return
+    if not path.exists():
+        raise SandboxError(
+            "missing",
+            "Docker is not installed or not running: install it (Debian: `sudo apt install docker.io`), "
+            "or start it (`sudo systemctl start docker`)",
+        )
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise SandboxError(
             "permission",
             "this user may not use Docker: run `sudo usermod -aG docker $USER`, then log in again",
         )
+
+
+def _explained(error: Exception) -> SandboxError:
     if isinstance(error, ImageNotFound):
         return SandboxError("image", "the container image is missing: run `raas-runner image build`")
     if isinstance(error, APIError):
         return SandboxError("engine", f"Docker refused: {error.explanation or error}")
-    if "FileNotFoundError" in text or "No such file" in text:
-        return SandboxError(
-            "missing",
-            "Docker is not installed or not running: install it (Debian: `sudo apt install docker.io`)",
-        )
     return SandboxError("stopped", "Docker does not answer: start it (`sudo systemctl start docker`)")

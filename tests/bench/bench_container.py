@@ -13,9 +13,9 @@ import docker
 from runner import base_image
 from runner.execution import execute
 from runner.happenings import Happenings
-from runner.hardening import Limits, shell, spare_cpuset
+from runner.hardening import ContainerSpec, Limits, shell, spare_cpuset
 from runner.joblog import JobLog
-from runner.sandbox import ContainerSpec, Engine
+from runner.sandbox import Engine
 from tests.bench.report import Report
 
 ROUNDS = 7

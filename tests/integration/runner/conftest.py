@@ -16,9 +16,9 @@ from needs import need_docker
 from runner import base_image
 from runner.execution import Ran, execute
 from runner.happenings import Happenings
-from runner.hardening import MIB, Limits, shell
+from runner.hardening import MIB, ContainerSpec, Limits, shell
 from runner.joblog import JobLog
-from runner.sandbox import ArtifactsVolume, ContainerSpec, Engine
+from runner.sandbox import ArtifactsVolume, Engine
 
 SMALL = Limits(
     memory_bytes=192 * MIB, pids=64, tmp_bytes=16 * MIB, artifact_bytes=4 * MIB, artifact_inodes=64
