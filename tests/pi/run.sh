@@ -43,7 +43,7 @@ unpack() {
     cp "$root"/boot/vmlinuz-* "$CACHE/boot/vmlinuz"
     cp "$root"/usr/lib/linux-image-*/broadcom/bcm2837-rpi-3-b.dtb "$CACHE/boot/pi.dtb"
     # What the checks never touch; the kernel has the Pi's GPIO built in.
-    rm -rf "$root"/boot "$root"/lib/modules "$root"/usr/lib/modules "$root"/usr/lib/linux-image-* \
+    rm -rf "${root:?}"/boot "$root"/lib/modules "$root"/usr/lib/modules "$root"/usr/lib/linux-image-* \
         "$root"/usr/share/{doc,man,locale,i18n,zoneinfo,perl,perl5} "$root"/usr/lib/aarch64-linux-gnu/{gconv,perl*}
     mv "$root" "$CACHE/root"
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +21,10 @@ from hardware.pins import Levels
 from hardware.wires import Wires
 from raas_gym.control import ControlError, SessionOpened
 from raas_gym.remote import RemoteEnv, SessionError
+from raas_gym.trajectory import load
 
 Connect = Callable[[SessionOpened], RemoteEnv]
+EXAMPLE = Path(__file__).parents[3] / "examples" / "energy-shaping" / "run.py"
 ENABLE = Wires().enable
 LIMIT_S = 0.1
 """The bar: motor off this long after whatever happened to the controller."""
@@ -144,6 +148,19 @@ def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) ->
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "passed"), done.stderr
     assert guarded.daemon.client.status().state == "idle"
+
+
+def test_the_example_balances_on_the_rig(guarded: Guarded) -> None:
+    """Env, controller, safety, guardian, motor, rig, encoder: the whole stack in real time."""
+    opened = guarded.daemon.open()
+    socket = str(Path(opened.directory) / opened.socket)
+    subprocess.run([sys.executable, EXAMPLE], env={**os.environ, "RAAS_STEP_SOCKET": socket}, check=True)
+    summary = guarded.daemon.client.close(1, 1, 0, "")
+    assert (summary.steps, summary.interventions) == (400, [])
+    assert summary.scores["upright"] > 0.6
+    header = load(summary.files["trajectory.npz"]).header
+    assert header.simulated, "a rig's run is no hardware run"
+    assert (summary.passport, header.passport["version"]) == ("uncalibrated", "uncalibrated")
 
 
 def test_nonsense_and_silence_from_a_peer_do_not_raise_the_line(home: Path) -> None:
