@@ -46,6 +46,10 @@ types:
 arrows:
 	lint-imports --no-logo
 
+fuzz: ## a minute of coverage-guided fuzzing of the step contract
+	@tools/bootstrap.sh python fuzz
+	python -m tests.fuzz.fuzz_link -max_total_time=60
+
 image: ## the containers' base image
 	raas-runner image build
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [train] [bench]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [train] [bench] [fuzz]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -101,14 +101,15 @@ setup_train() {
     VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --constraint requirements.lock "stable-baselines3>=2.3"
 }
 
-# The peers that benchmarks measure against.
-setup_bench() {
-    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable '.[bench]'
+# The peers that benchmarks measure against, and the fuzzer: extras of their names, outside the lock.
+setup_extra() {
+    VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --editable ".[$1]"
 }
 
 for part in "$@"; do
     case $part in
-        python | docker | postgres | chromium | node | train | bench) "setup_$part" ;;
+        python | docker | postgres | chromium | node | train) "setup_$part" ;;
+        bench | fuzz) setup_extra "$part" ;;
         *) die "no part is called '$part'" ;;
     esac
 done
