@@ -16,8 +16,9 @@ runner reports its robot's state with it: a robot that is not `healthy` is given
 makes the runner count as online. `key` makes the claim idempotent: a runner makes one up for each job it
 wants and repeats it until an answer arrives, and the server answers the same key with the same job, so a
 lost answer strands nothing. From here every call names the job and carries its `fence`. A stale fence
-(the lease was lost, or the job concluded) gets 409 and obliges the runner to stop the container, close the
-session and keep the results; only `artifacts` and `finish` may still be tried (see `finish`).
+(the lease was lost, or the job concluded) gets 409. Before `running` was acknowledged it obliges the runner
+to drop the job: somebody else may have it. After that the run goes on to its end, for the robot has moved
+and nobody else may run it, and its results are kept; `artifacts` and `finish` may be tried (see `finish`).
 
 `GET jobs/{id}/source` -> a gzipped tarball of exactly `sha`, at most `source_bytes_max`. `Fence` travels
 as the header `RAAS-Fence`. 422 with an `ErrorAnswer` where GitHub has no such commit, or it is too large:
