@@ -47,7 +47,7 @@ class Agent:
         tools: What it works with.
     """
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools[Client]) -> None:
         self._tools = tools
         self._draining = threading.Event()
         self._stopping = threading.Event()

@@ -25,6 +25,7 @@ from runner.protocol import Conclusion, Finish
 from runner.repo_config import RepoConfig
 from runner.results import Stop
 from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.server import JobServer
 from runner.workspace import Source, SourceError
 
 SOURCE_SHARE = 0.8
@@ -52,7 +53,7 @@ class _JobError(Exception):
 class Attempt:
     """One try at one job."""
 
-    def __init__(self, tools: Tools, desk: Desk) -> None:
+    def __init__(self, tools: Tools[JobServer], desk: Desk) -> None:
         self._tools = tools
         self._desk = desk
         self._job = desk.job

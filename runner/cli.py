@@ -120,7 +120,9 @@ def _run(chosen: Settings, token: str, store: Store) -> None:
             kind: base_image.ensure(engine, kind, log.info, chosen.image_base) for kind in base_image.KINDS
         }
         control = ControlClient(str(chosen.controller))
-        agent = Agent(Tools(chosen, store, engine, control, client, token, images))
+        agent = Agent(
+            Tools(chosen, store, engine, control, client, lambda: Client(chosen.server, token), images)
+        )
         with agent.signals():
             log.info("runner %s of %s is ready", chosen.name, chosen.server)
             agent.run()

@@ -10,6 +10,7 @@ from runner.program import Desk, Plan, Tools
 from runner.protocol import Finish
 from runner.results import Outcome, Stop
 from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.server import JobServer
 from runner.sessions import SessionError, Sessions
 from runner.workspace import Source
 from runner.wrapup import Evidence, wrap_up
@@ -18,7 +19,9 @@ from runner.wrapup import Evidence, wrap_up
 class Motion:
     """The sessions of one job. Nothing that goes wrong here raises: it becomes part of the evidence."""
 
-    def __init__(self, tools: Tools, desk: Desk, plan: Plan, source: Source, volume: ArtifactsVolume) -> None:
+    def __init__(
+        self, tools: Tools[JobServer], desk: Desk, plan: Plan, source: Source, volume: ArtifactsVolume
+    ) -> None:
         self._tools = tools
         self._desk = desk
         self._plan = plan

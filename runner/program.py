@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from raas_gym.control import ControlClient, SessionOpened
-from runner.client import Client
 from runner.happenings import Happenings
 from runner.hardening import ContainerSpec, Limits, shell
 from runner.held import HeldJob, Store
@@ -15,12 +16,15 @@ from runner.protocol import ClaimedJob
 from runner.pulse import Pulse
 from runner.repo_config import RepoConfig
 from runner.sandbox import ArtifactsVolume, Engine
+from runner.server import JobServer
 from runner.settings import Settings
 from runner.workspace import Source
 
+ServerT_co = TypeVar("ServerT_co", bound=JobServer, covariant=True)
+
 
 @dataclass(frozen=True)
-class Tools:
+class Tools(Generic[ServerT_co]):
     """What every attempt of this runner uses.
 
     Attributes:
@@ -29,7 +33,7 @@ class Tools:
         engine: Docker.
         control: The robot's controller.
         client: The server, for the attempt's own thread.
-        token: The runner's token, for the clients of other threads.
+        new_client: Makes the server's clients for other threads.
         images: Tag of the image by kind.
     """
 
@@ -37,13 +41,9 @@ class Tools:
     store: Store
     engine: Engine
     control: ControlClient
-    client: Client
-    token: str
+    client: ServerT_co
+    new_client: Callable[[], ServerT_co]
     images: dict[str, str]
-
-    def new_client(self) -> Client:
-        """The server, for another thread."""
-        return Client(self.settings.server, self.token)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import time
 from collections import deque
 from typing import Any
 
-from runner.client import Client, ConflictError, ServerError
+from runner.client import ConflictError, ServerError
 from runner.happenings import Happenings, Kind
 from runner.joblog import JobLog
 from runner.protocol import LOG_CHUNK_MAX, ClaimedJob, Heartbeat, LogChunk, Telemetry
+from runner.server import JobServer
 
 LOG_PAUSE_S = 0.5
 """New output is sent at most this often [s]: a person watching sees it as it comes."""
@@ -32,7 +33,7 @@ class Pulse:
         happenings: Is told of a cancel and of a lost lease.
     """
 
-    def __init__(self, client: Client, job: ClaimedJob, log: JobLog, happenings: Happenings) -> None:
+    def __init__(self, client: JobServer, job: ClaimedJob, log: JobLog, happenings: Happenings) -> None:
         self.phase = "preparing"
         self.acknowledged = 0
         self.finishing = False
@@ -118,7 +119,7 @@ class TelemetrySender:
         session: Number of the session.
     """
 
-    def __init__(self, client: Client, job: ClaimedJob, session: int) -> None:
+    def __init__(self, client: JobServer, job: ClaimedJob, session: int) -> None:
         self._client = client
         self._job = job
         self._session = session

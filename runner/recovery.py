@@ -6,6 +6,7 @@ import logging
 
 from pydantic import ValidationError
 
+from runner.client import Client
 from runner.delivery import give_back
 from runner.execution import Ran
 from runner.held import HeldJob, Phase
@@ -21,7 +22,7 @@ from runner.wrapup import Evidence, wrap_up
 logger = logging.getLogger(__name__)
 
 
-def recover(tools: Tools, held: HeldJob) -> bool:
+def recover(tools: Tools[Client], held: HeldJob) -> bool:
     """Bring a held job to its phase `ended`; False where it is not ours any more.
 
     Raises:
@@ -36,7 +37,7 @@ def recover(tools: Tools, held: HeldJob) -> bool:
     return _recover_motion(tools, held)
 
 
-def _recover_motion(tools: Tools, held: HeldJob) -> bool:
+def _recover_motion(tools: Tools[Client], held: HeldJob) -> bool:
     """The robot may have moved: the controller knows, and has recorded what."""
     ran = _last_run(tools, held)
     sessions = Sessions(tools.control, held.job, "", held.job.limits.timeout_s)
@@ -59,7 +60,7 @@ def _recover_motion(tools: Tools, held: HeldJob) -> bool:
     return True
 
 
-def _last_run(tools: Tools, held: HeldJob) -> Ran:
+def _last_run(tools: Tools[Client], held: HeldJob) -> Ran:
     """A program that ended by itself is judged by its end; one that still runs is ended, unjudged."""
     ended = tools.engine.last_exit(tools.store.owner, held.name)
     if ended is not None:
@@ -68,18 +69,18 @@ def _last_run(tools: Tools, held: HeldJob) -> Ran:
     return Ran(stopped=Stop.INTERRUPTED)
 
 
-def _ended(tools: Tools, held: HeldJob) -> bool:
+def _ended(tools: Tools[Client], held: HeldJob) -> bool:
     held.phase = Phase.ENDED
     tools.store.save(held)
     return True
 
 
-def _clean(tools: Tools, held: HeldJob) -> None:
+def _clean(tools: Tools[Client], held: HeldJob) -> None:
     for name in tools.engine.sweep(tools.store.owner):
         logger.info("job %s: removed %s, left by an earlier run", held.job.id, name)
 
 
-def _volume(tools: Tools, held: HeldJob) -> ArtifactsVolume | None:
+def _volume(tools: Tools[Client], held: HeldJob) -> ArtifactsVolume | None:
     try:
         return tools.engine.find_volume(tools.store.owner, held.name)
     except SandboxError as error:
@@ -94,10 +95,10 @@ def _config(held: HeldJob) -> RepoConfig:
         return RepoConfig()
 
 
-def _outcome(tools: Tools, held: HeldJob) -> Outcome:
+def _outcome(tools: Tools[Client], held: HeldJob) -> Outcome:
     limits = held.job.limits
     return Outcome(tools.settings.limits(limits.artifact_bytes_max), limits.timeout_s)
 
 
-def _source(tools: Tools, held: HeldJob) -> Source:
+def _source(tools: Tools[Client], held: HeldJob) -> Source:
     return Source(tools.store.folder(held) / "source")

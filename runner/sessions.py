@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from raas_gym.control import ControlClient, ControlError, SessionOpened, SessionRequest, SessionSummary
-from runner.client import Client
 from runner.happenings import Happenings, Kind
 from runner.hardening import JOB_UID
 from runner.protocol import ClaimedJob
 from runner.pulse import TelemetrySender
+from runner.server import JobServer
 
 BUSY_S = 30.0
 """How long the robot may take to end what it is doing [s]."""
@@ -51,7 +51,7 @@ class Sessions:
         self._summaries: dict[int, SessionSummary] = {}
 
     @contextmanager
-    def open(self, number: int, happenings: Happenings, telemetry: Client) -> Iterator[SessionOpened]:
+    def open(self, number: int, happenings: Happenings, telemetry: JobServer) -> Iterator[SessionOpened]:
         """Session `number`, closed at the end of the block whatever happens in it.
 
         Raises:
