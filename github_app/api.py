@@ -10,13 +10,14 @@ from typing import IO
 from flask import Blueprint, Response, g, request
 from sqlalchemy.orm import Session
 
-from github_app import answers, artifacts, background, claims, github, leases, services, tokens
+from github_app import answers, artifacts, background, claims, github, leases, services, swift_claim, tokens
 from github_app.answers import ApiError
 from github_app.claims import ClaimRequest
 from github_app.leases import Holder
 from github_app.models import Job, Runner
 from github_app.moves import utc_now
 from github_app.services import Services
+from github_app.swift_claim import Claimed
 from runner.protocol import (
     FENCE_HEADER,
     MAX_BODY,
@@ -116,19 +117,18 @@ def _labels(here: Services, wish: ClaimRequest) -> frozenset[str] | None:
     return claims.served_labels(runner.name, runner.labels, wish.robot) if wish.robot.healthy else None
 
 
-def _try_claim(here: Services, wish: ClaimRequest) -> Job | None:
-    with here.db.write() as session:
-        return claims.claim(session, wish, lease_s=here.settings.lease_s)
+def _try_claim(here: Services, wish: ClaimRequest) -> Claimed | None:
+    return swift_claim.claim(here.db, wish, lease_s=here.settings.lease_s)
 
 
-def claimed_job(here: Services, job: Job) -> ClaimedJob:
+def claimed_job(here: Services, job: Claimed) -> ClaimedJob:
     """The job as its runner sees it."""
     limits = here.settings
     return ClaimedJob(
         id=job.id,
         attempt=job.attempt,
-        fence=job.fence or "",
-        repository=job.repository.full_name,
+        fence=job.fence,
+        repository=job.repository,
         sha=job.sha,
         ref=job.ref,
         config=job.config,

@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -80,7 +81,26 @@ class Database:
         finally:
             if self._writer is not None:
                 self._writer.release()
-        for topic in sorted(topics):
+        self.tell(*sorted(topics))
+
+    @contextmanager
+    def statement(self) -> Iterator[psycopg.Connection[Any]]:
+        """PostgreSQL's own connection, on which each statement is a transaction: one round trip for both."""
+        pooled = self.engine.raw_connection()
+        try:
+            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+        finally:
+            pooled.close()
+
+    def tell(self, *topics: str) -> None:
+        """Notify topics now: for what was committed by `statement`."""
+        for topic in topics:
             self._notify(topic)
 
     @staticmethod

@@ -10,12 +10,13 @@ import pytest
 from server_world import add_repository, events, job_request, submit
 from sqlalchemy import select
 
-from github_app import claims, joblog, leases, moves, queue
+from github_app import claims, joblog, leases, moves, queue, swift_claim
 from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.jobs import IllegalMoveError
 from github_app.leases import Holder, LeaseRules
 from github_app.models import Job, LogChunk, Runner
+from github_app.swift_claim import Claimed
 from runner.protocol import Conclusion, Finish, Heartbeat, RobotReport
 from runner.protocol import LogChunk as LogPiece
 
@@ -52,15 +53,13 @@ class Desk:
 
     def claim(
         self, now: float = 0, *, key: str | None = None, robot: RobotReport | None = None
-    ) -> Job | None:
+    ) -> Claimed | None:
         wish = ClaimRequest(self.id, key or secrets.token_hex(16), robot or report())
-        with self.database.write() as session:
-            return claims.claim(session, wish, lease_s=RULES.lease_s, now=at(now))
+        return swift_claim.claim(self.database, wish, lease_s=RULES.lease_s, now=at(now))
 
     def claimed(self, now: float = 0) -> Holder:
         job = self.claim(now)
         assert job is not None
-        assert job.fence is not None
         return Holder(self.id, job.id, job.fence)
 
     def started(self, now: float = 0) -> Holder:
@@ -194,7 +193,7 @@ def test_a_key_whose_job_ran_to_its_end_is_spent(db: Database, desk: Desk) -> No
     submit(db)
     job = desk.claim(key="a" * 32)
     assert job is not None
-    holder = Holder(desk.id, job.id, job.fence or "")
+    holder = Holder(desk.id, job.id, job.fence)
     desk.start(holder)
     desk.finish(holder)
     with pytest.raises(claims.KeySpentError):

@@ -1,0 +1,136 @@
+"""The claim in one statement on PostgreSQL: what it takes, what it leaves alone, and how it looks it up."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+import postgres as pg
+import psycopg
+import pytest
+from server_world import add_repository, events, submit
+
+from github_app import claims, moves, queue, swift_claim
+from github_app.claims import ClaimRequest
+from github_app.db import Database
+from github_app.models import Job, Runner
+from github_app.swift_claim import Claimed
+from runner.protocol import RobotReport
+
+ROBOT = RobotReport.model_validate(
+    {"kind": "pendulum", "plant": "simulated", "env_ids": [], "healthy": True, "passport": "simulated"}
+)
+
+
+@pytest.fixture
+def db(database: Database) -> Database:
+    add_repository(database)
+    return database
+
+
+def add_runners(database: Database, count: int, *labels: str) -> list[int]:
+    with database.write() as session:
+        rows = [
+            Runner(name=f"r{number}", labels=list(labels), created_at=moves.utc_now())
+            for number in range(count)
+        ]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+
+def claim(database: Database, runner: int, key: str = "") -> Claimed | None:
+    wish = ClaimRequest(runner, key or secrets.token_hex(16), ROBOT, "1.0")
+    return swift_claim.claim(database, wish, lease_s=30.0)
+
+
+def test_a_claim_tells_what_a_runner_has_to_know(db: Database) -> None:
+    job_id = submit(db, sessions=3, timeout_s=7.5, config={"version": 1, "run": "x"})
+    (runner,) = add_runners(db, 1)
+    got = claim(db, runner)
+    assert got is not None
+    assert (got.id, got.attempt, got.repository, got.sessions) == (job_id, 1, "alice/pendulum-1", 3)
+    assert (got.timeout_s, got.config) == (7.5, {"version": 1, "run": "x"})
+    with db.read() as session:
+        job, seen = session.get_one(Job, job_id), session.get_one(Runner, runner)
+    assert (job.status, job.fence, job.runner_id) == ("claimed", got.fence, runner)
+    assert (seen.software, (seen.robot or {})["plant"]) == ("1.0", "simulated")
+    assert events(db, job_id) == ["queued", "claimed"]
+
+
+def test_the_event_is_the_one_that_is_to_be_reported(db: Database) -> None:
+    job_id = submit(db)
+    (runner,) = add_runners(db, 1)
+    claim(db, runner)
+    with db.write() as session:
+        before = session.get_one(Job, job_id).latest_event
+        queue.cancel(session, job_id, "?", by="alice")
+        assert session.get_one(Job, job_id).latest_event > before
+
+
+def test_a_runner_that_is_gone_gets_nothing(db: Database) -> None:
+    submit(db)
+    with pytest.raises(claims.NoSuchRunnerError):
+        claim(db, 4711)
+
+
+def test_a_lane_without_labels_is_for_everybody(db: Database) -> None:
+    job_id = submit(db, labels=[])
+    (runner,) = add_runners(db, 1)
+    got = claim(db, runner)
+    assert got is not None
+    assert got.id == job_id
+
+
+def test_many_at_once_get_one_job_each(db: Database) -> None:
+    wanted = {submit(db, labels=["pendulum", *more]) for more in ([], ["left"], [], ["left"]) * 5}
+    got: list[int] = []
+
+    def work(runner: int) -> None:
+        while (job := claim(db, runner)) is None:
+            pass
+        got.append(job.id)
+
+    threads = [threading.Thread(target=work, args=(runner,)) for runner in add_runners(db, 20, "left")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 20
+    assert set(got) == wanted
+
+
+def test_one_key_at_once_gets_one_job(db: Database) -> None:
+    for _ in range(8):
+        submit(db)
+    (runner,) = add_runners(db, 1)
+    key = secrets.token_hex(16)
+    got: list[Claimed | None] = []
+    threads = [threading.Thread(target=lambda: got.append(claim(db, runner, key))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 8
+    assert len({job and (job.id, job.fence, job.attempt) for job in got}) == 1
+
+
+@pytest.mark.postgres
+def test_every_look_up_goes_by_an_index(postgres_url: str) -> None:
+    pg.empty(postgres_url)
+    database = Database(postgres_url)
+    add_repository(database)
+    for _ in range(50):
+        submit(database)
+    (runner,) = add_runners(database, 1)
+    values = {
+        "runner": runner, "key": "k", "fence": "f", "software": "", "robot": "{}", "kind": "pendulum",
+        "plant": "simulated", "healthy": True, "now": moves.utc_now(), "expires": moves.utc_now(),
+    }  # fmt: skip
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
+        connection.execute("SET enable_seqscan = off")  # with fifty rows it would be as good
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + swift_claim.STATEMENT, values))
+    database.close()
+    assert "ix_jobs_queued" in plan
+    assert "Seq Scan on jobs" not in plan
+    assert "Sort Key: jobs" not in plan.partition("CTE head")[2].partition("CTE taken")[0]
