@@ -24,6 +24,7 @@ from raas_gym.link import (
     receive,
     send,
 )
+from raas_gym.spin import Spinner
 from raas_gym.version import __version__
 
 PATIENCE = 120
@@ -42,6 +43,7 @@ class Connection:
 
     def __init__(self, path: str | None) -> None:
         self._reader = FrameReader()
+        self._spinner = Spinner()
         self._socket: socket.socket | None = _connect(path)
         try:
             self.robot = self._hello()
@@ -65,7 +67,7 @@ class Connection:
         try:
             with suppress(OSError):  # the host's reason may still be waiting to be read
                 sock.sendall(message)
-            data = b"" if self._reader.partial else sock.recv(self.codec.state_bytes)
+            data = b"" if self._reader.partial else self._answer(sock)
             state = self.codec.decode_state_frame(data)
             if state is not None:
                 return state
@@ -81,6 +83,11 @@ class Connection:
         if kind is not Kind.STATE:
             raise self._refusal(kind, payload)
         return self.codec.decode_state(payload)
+
+    def _answer(self, sock: socket.socket) -> bytes:
+        """What the host sends first; with pacing on it is a tick away, and sleeping is all there is to do."""
+        size = self.codec.state_bytes
+        return sock.recv(size) if self.robot.realtime else self._spinner.recv(sock, size)
 
     def close(self) -> None:
         """Leave the session; the motor goes off. Safe to call twice."""

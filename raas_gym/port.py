@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from raas_gym.link import FRAME_TIMEOUT, FrameReader, Kind, LinkError, encode_error
+from raas_gym.spin import Spinner
 
 _PEER = struct.Struct("iII")  # struct ucred: pid, uid, gid
 _CHUNK = 1 << 14
@@ -33,6 +34,7 @@ class Port:
         self._path = path
         self._allowed = frozenset(allowed_uids)
         self._reader = FrameReader()
+        self._spinner = Spinner()
         self._client: socket.socket | None = None
         self._partial_since = 0.0
         self._interrupted = False
@@ -59,7 +61,7 @@ class Port:
             if reader.partial and (message := reader.next()) is not None:
                 return message
             if deadline is None and not reader.partial:
-                self._take(0)
+                self._take(None)
                 continue
             heard = self._wait(self._limit(deadline))
             if not heard and deadline is not None and time.monotonic() >= deadline:
@@ -125,10 +127,11 @@ class Port:
         # select alone takes a timeout finer than a millisecond.
         return bool(select.select([self._admitted()], (), (), timeout)[0]) and self._take(socket.MSG_DONTWAIT)
 
-    def _take(self, flags: int) -> bool:
-        """Receive something; without flags, sleep until there is something."""
+    def _take(self, flags: int | None) -> bool:
+        """Receive something; without flags, wait until there is something."""
+        client = self._admitted()
         try:
-            data = self._admitted().recv(_CHUNK, flags)
+            data = self._spinner.recv(client, _CHUNK) if flags is None else client.recv(_CHUNK, flags)
         except BlockingIOError:
             return False
         except OSError as error:

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runner.hardening import spare_cpuset
+
 CLIENT = Path(__file__).with_name("step_client.py")
 UID = 64000
 
@@ -40,7 +42,14 @@ def client(chosen: str | None, folder: Path, *arguments: str) -> dict[str, Any]:
         docker = shutil.which("docker") or "docker"
         command = [docker, "run", "--rm", "--network=none", "--read-only", "--cap-drop=ALL"]
         command += ["--security-opt=no-new-privileges", f"--user={UID}:{UID}", "--pids-limit=128"]
-        command += ["--memory=1g", "-e", "STEP_FOLDER=/run/raas", "-v", f"{folder}:/run/raas"]
+        command += [
+            "--memory=1g",
+            f"--cpuset-cpus={spare_cpuset()}",
+            "-e",
+            "STEP_FOLDER=/run/raas",
+            "-v",
+            f"{folder}:/run/raas",
+        ]
         command += ["-v", f"{CLIENT}:/client.py:ro", chosen, "python3", "/client.py", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -7,6 +7,7 @@ step_host.py busy                   a neighbour that keeps a core busy
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -14,12 +15,20 @@ from pathlib import Path
 from raas_gym import PendulumEnv
 from raas_gym.host import EnvHost
 from raas_gym.trajectory import Header, TrajectoryWriter
+from runner.hardening import spare_cpuset
 from tests.bench.contained import UID
 from tests.bench.step_client import ANSWER, QUESTION
 
 
+def _keep_first_core() -> None:
+    """Where the controller runs: the runner leaves it the first core (`runner.hardening.spare_cpuset`)."""
+    if spare_cpuset():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
 def bare(folder: Path) -> None:
     """Serve one client until it leaves."""
+    _keep_first_core()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(folder / "bare.sock"))
         (folder / "bare.sock").chmod(0o666)
@@ -36,6 +45,7 @@ def bare(folder: Path) -> None:
 
 def step(folder: Path, dt: float) -> None:
     """Serve the pendulum to one client, recording it as the controller does."""
+    _keep_first_core()
     header = Header("RaasPendulum-v1", dt or 0.05, 400, ("theta", "theta_dot"), ("action",))
     recording = folder / "run.traj"
     recording.unlink(missing_ok=True)
