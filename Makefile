@@ -7,7 +7,8 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
-PYTEST ?= pytest
+# Most tests wait for processes more than they compute; a file's tests stay together for their fixtures.
+PYTEST ?= pytest -n 2 --dist loadfile
 ARGS ?=
 
 help: ## this list
