@@ -146,6 +146,7 @@ class Guardian:
             self._drop("the controller is gone" if not packet else "the controller sent nonsense")
             return
         self._watch.hear(Beat(*BEAT.unpack(packet)), time.monotonic())
+        self._told = None  # each beat is answered, so that the controller sees us alive
 
     def _drop(self, why: str) -> None:
         if self._peer is None:

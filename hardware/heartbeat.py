@@ -3,7 +3,7 @@
 The guardian listens on a Unix sequenced-packet socket (mode 0660) and serves one controller at a time: the
 newest one wins, because the older one can only be a ghost. The controller sends beats, each one packet of
 `BEAT`: a sequence number, its monotonic clock [s], and whether the motor may have current (`arm`). The
-guardian answers with one byte whenever its state changes, and at once after the connection:
+guardian answers each beat with one byte, its state, and says so unasked when it trips and after the connection:
 
     D  disarmed: the enable line is low, as asked
     A  armed: the enable line is high
@@ -12,6 +12,9 @@ guardian answers with one byte whenever its state changes, and at once after the
 It trips when armed and no beat came for `SILENCE_S`, a beat is older than that by its own clock (the process
 was stopped, or lost its clock), the sequence goes backwards, or a packet is malformed. A connection that
 ends drops the line within the same turn of its loop.
+
+The other way round, a guardian that hangs up or leaves `MOST_UNANSWERED` beats unanswered counts as gone: the
+controller stops its own pins. Beats are counted, not seconds: a controller that was stopped sent none.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import NamedTuple
 BEAT = struct.Struct("<Qd?")
 PERIOD_S = 0.01
 SILENCE_S = 0.08
+MOST_UNANSWERED = 20
 DISARMED, ARMED, TRIPPED = b"D", b"A", b"T"
 
 
@@ -45,6 +49,7 @@ class GuardianLink:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._number = 0
+        self._unanswered = 0
         self.state: bytes = DISARMED
         """The guardian's last word."""
         try:
@@ -59,15 +64,20 @@ class GuardianLink:
         """Send a beat; returns the guardian's last word, or `TRIPPED` where that came since the last beat.
 
         Raises:
-            OSError: The guardian is gone.
+            OSError: The guardian is gone, or hangs.
         """
         self._number += 1
+        self._unanswered += 1
         self._socket.send(BEAT.pack(self._number, t, arm))
         words = b""
         try:
             while word := self._socket.recv(16):
                 words += word
         except BlockingIOError:
+            if words:
+                self._unanswered = 0
+            if self._unanswered > MOST_UNANSWERED:
+                raise TimeoutError("the guardian does not answer") from None
             self.state = (self.state + words)[-1:]
             # A trip counts even where "disarmed" has already followed it.
             return TRIPPED if TRIPPED in words else self.state

@@ -284,11 +284,12 @@ class HardwarePlant:
             if self._guardian is None:
                 self._guardian = GuardianLink(self._guardian_path or Path())
             word = self._guardian.beat(now, arm)
-        except OSError:
+        except OSError as error:
             if self._guardian is not None:
                 self._guardian.close()
             self._guardian = None
-            self._trip_if_armed("guardian", "the guardian is gone: the motor was stopped")
+            how = "does not answer any more" if isinstance(error, TimeoutError) else "is gone"
+            self._trip_if_armed("guardian", f"the guardian {how}: the motor was stopped")
             return
         # The answer to this beat is read with the next one: two in a row, or it is an older "armed".
         self._current, self._asked = arm and self._asked and word == ARMED, arm

@@ -211,7 +211,7 @@ class Rig:
 
 
 class SimulatedPins:
-    """The rig's pins, with the levels of plain outputs in `levels`."""
+    """The rig's pins. `levels` has those of plain outputs, and of PWM pins whether they pulse."""
 
     backend = "simulated pins, a simulated rig behind them"
 
@@ -223,7 +223,8 @@ class SimulatedPins:
 
     def pwm(self, pin: int) -> Pwm:
         """The motor's inputs; any other pin is not wired to anything."""
-        return _RigPwm(self._rig, self._directions[pin])
+        self._outputs.append(pin)
+        return _RigPwm(self._rig, self._directions[pin], self._levels, pin)
 
     def output(self, pin: int) -> Callable[[bool], None]:
         """An output, low at first."""
@@ -252,8 +253,9 @@ class SimulatedPins:
 
 
 class _RigPwm:
-    def __init__(self, rig: Rig, direction: int) -> None:
-        self._rig, self._direction = rig, direction
+    def __init__(self, rig: Rig, direction: int, levels: Levels, pin: int) -> None:
+        self._rig, self._direction, self._levels, self._pin = rig, direction, levels, pin
 
     def duty(self, share: float) -> None:
         self._rig.duty(self._direction, share)
+        self._levels[self._pin] = share > 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,19 +30,21 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "energy-shaping" / "run.py"
 ENABLE = Wires().enable
 LIMIT_S = 0.1
 """The bar: motor off this long after whatever happened to the controller."""
+HUNG_S = 0.3
+"""A guardian that hangs is noticed after 20 unanswered beats of 10 ms."""
 
 
 class Guarded:
     """A guardian, a controller with a rig behind simulated pins, and the line between them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **popen: Any) -> None:
         (home / "levels").write_bytes(bytes(64))
         self.levels = Levels(home / "levels")
         self.socket = home / "g.sock"
         shared = ["--pins", "simulated", "--guardian", str(self.socket), "--levels", str(home / "levels")]
         self.guardian = subprocess.Popen([COMMAND, "guardian", *shared], stderr=subprocess.PIPE, text=True)
         until(self.socket.exists)
-        self.daemon = Daemon(home, "--plant", "hardware", *shared)
+        self.daemon = Daemon(home, "--plant", "hardware", *shared, **popen)
 
     def settled(self) -> None:
         until(lambda: self.daemon.client.status().state == "idle", 60.0)
@@ -48,6 +52,11 @@ class Guarded:
     @property
     def up(self) -> bool:
         return self.levels[ENABLE]
+
+    @property
+    def pulsing(self) -> bool:
+        """Whether the controller's own pins drive the motor."""
+        return self.levels[Wires().in1] or self.levels[Wires().in2]
 
     def end(self) -> None:
         for process in (self.daemon.process, self.guardian):
@@ -117,18 +126,51 @@ def test_the_line_is_down_within_100_ms_of_a_death_or_a_hang(
     assert not thread.is_alive()
 
 
-def test_without_its_guardian_the_robot_stops_and_takes_no_job(guarded: Guarded, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    ("how", "within_s", "why"),
+    [
+        (signal.SIGTERM, LIMIT_S, "is gone"),
+        (signal.SIGKILL, LIMIT_S, "is gone"),
+        (signal.SIGSTOP, HUNG_S, "does not answer any more"),
+    ],
+)
+def test_without_its_guardian_the_robot_stops_and_takes_no_job(
+    guarded: Guarded, connect: Connect, how: signal.Signals, within_s: float, why: str
+) -> None:
     env = connect(guarded.daemon.open())
     thread = driving(env)
-    guarded.guardian.send_signal(signal.SIGTERM)
-    assert seconds_until_down(guarded) <= LIMIT_S
+    until(lambda: guarded.pulsing)
+    guarded.guardian.send_signal(how)
+    began = time.monotonic()
+    until(lambda: not guarded.pulsing, 5.0)
+    assert time.monotonic() - began <= within_s
+    # Only systemd's motor-off can take down the line of a guardian that died without a word.
+    assert guarded.up == (how != signal.SIGTERM)
     thread.join(20)
+    assert not thread.is_alive()
     summary = guarded.daemon.client.close(1, 1, 0, "")
-    assert (summary.reason, summary.message) == ("safety", "the guardian is gone: the motor was stopped")
+    assert (summary.reason, summary.message) == ("safety", f"the guardian {why}: the motor was stopped")
+    assert len(load(summary.files["trajectory.npz"])) == summary.ticks >= 1
     status = guarded.daemon.client.status()
-    assert (status.state, "start raas-guardian" in status.message) == ("unhealthy", True)
-    with pytest.raises(ControlError, match="no guardian answers"):
+    assert status.state == "unhealthy"
+    with pytest.raises(ControlError, match="no guardian answers|the guardian"):
         guarded.daemon.open(2)
+    assert not guarded.pulsing
+
+
+def test_a_full_disk_stops_the_rigs_motor_and_keeps_the_rows(home: Path, connect: Connect) -> None:
+    small = (3000, resource.RLIM_INFINITY)
+    guarded = Guarded(home, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
+    try:
+        guarded.settled()
+        driving(connect(guarded.daemon.open())).join(30)
+        assert not guarded.pulsing
+        until(lambda: not guarded.up)
+        summary = guarded.daemon.client.close(1, 1, 0, "")
+        assert (summary.reason, "free space on its disk" in summary.message) == ("safety", True)
+        assert len(load(summary.files["trajectory.traj"])) == summary.ticks > 5
+    finally:
+        guarded.end()
 
 
 def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) -> None:
@@ -163,7 +205,7 @@ def test_the_example_balances_on_the_rig(guarded: Guarded) -> None:
     assert (summary.passport, header.passport["version"]) == ("uncalibrated", "uncalibrated")
 
 
-def test_nonsense_and_silence_from_a_peer_do_not_raise_the_line(home: Path) -> None:
+def test_nonsense_silence_and_a_lost_clock_do_not_keep_the_line_up(home: Path) -> None:
     (home / "levels").write_bytes(bytes(64))
     levels = Levels(home / "levels")
     command = [COMMAND, "guardian", "--pins", "simulated", "--guardian", str(home / "g"), "--levels"]
@@ -183,8 +225,18 @@ def test_nonsense_and_silence_from_a_peer_do_not_raise_the_line(home: Path) -> N
         assert link.beat(time.monotonic(), True) == b"T"
         assert not levels[ENABLE]
         link.close()
+
+        for lost in (-0.2, 0.2, float("nan")):  # a clock that was set back, one that runs ahead, none
+            link = GuardianLink(home / "g")
+            until(lambda link=link: link.beat(time.monotonic(), True) == b"A")
+            link.beat(time.monotonic() + lost, True)
+            until(lambda: not levels[ENABLE], 1.0)
+            until(lambda link=link: link.beat(time.monotonic(), True) == b"T")
+            assert not levels[ENABLE], "a clock that is right again does not bring the current back"
+            link.close()
     finally:
         guardian.terminate()
         _, log = guardian.communicate(timeout=10)
     assert "no beat for" in log
+    assert (log.count("its beats went backwards"), log.count("s old")) == (1, 2)
     assert not (home / "g").exists()
