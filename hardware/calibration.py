@@ -115,8 +115,8 @@ def home(plant: HardwarePlant, passport: Passport) -> None:
     plant.zero = found.values["zero"]
 
 
-def calibrate(plant: HardwarePlant, robot: str, passport: Passport, say: Say) -> Passport:
-    """Excite, identify, check; the new passport, which nobody has put in force yet.
+def calibrate(plant: HardwarePlant, robot: str, passport: Passport, say: Say) -> tuple[Passport, Fit]:
+    """Excite, identify, check; the new passport, which nobody has put in force yet, and its fit.
 
     Raises:
         CalibrationError: The fit is refused.
@@ -135,7 +135,7 @@ def calibrate(plant: HardwarePlant, robot: str, passport: Passport, say: Say) ->
     if (problem := problem_of(new)) is not None:
         raise CalibrationError(f"the fit is absurd, {problem}: see hardware/docs/calibration.md")
     plant.zero = new.zero_counts
-    return new
+    return new, found
 
 
 def _excite(plant: HardwarePlant, say: Say) -> MotionRecorder:

@@ -19,6 +19,7 @@ from hardware import assembly, daemon, pins
 from hardware.control_server import ask
 from hardware.doctor import examine
 from hardware.errors import HardwareError
+from hardware.passport import schema
 from hardware.robot import PENDULUM_ENV_IDS
 from raas_gym import control
 from raas_gym.version import __version__
@@ -145,6 +146,12 @@ def selftest(socket: Path) -> None:
 def calibrate(socket: Path) -> None:
     """Identify the robot and put a new passport in force. It moves for about two minutes."""
     _maintain(socket, "calibrate", "calibrated")
+
+
+@main.command()
+def passport_schema() -> None:
+    """Print the JSON Schema of a passport's file."""
+    click.echo(json.dumps(schema(), indent=2))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -3,7 +3,7 @@
 The guardian listens on a Unix sequenced-packet socket (mode 0660) and serves one controller at a time: the
 newest one wins, because the older one can only be a ghost. The controller sends beats, each one packet of
 `BEAT`: a sequence number, its monotonic clock [s], and whether the motor may have current (`arm`). The
-guardian answers each beat with one byte, its state, and says so unasked when it trips and after the connection:
+guardian answers each beat with one byte, its state, and says so unasked when it trips:
 
     D  disarmed: the enable line is low, as asked
     A  armed: the enable line is high

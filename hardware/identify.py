@@ -58,14 +58,24 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """A segment's edges: times [s], boundaries [counts], predicted minus seen [counts]."""
+
+    times: Array
+    boundaries: Array
+    residuals: Array
+    held_out: bool
+
+
+@dataclass(frozen=True)
 class Fit:
-    """What came out: by name, values and half-widths of 95 % intervals; RMS residuals [counts]."""
+    """Values and half-widths of 95 % intervals by name; RMS residuals [counts]; every segment."""
 
     values: dict[str, float]
     half_widths: dict[str, float]
     rms: float
     held_out_rms: float
-    segments: int
+    traces: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,13 +104,21 @@ def fit(
     theta, jacobians, residuals = _solve(recording, used, theta, columns, iterations)
     half = 1.96 * np.sqrt(np.diag(_covariance(jacobians, residuals))[: len(columns)])
     unseen = _solve(recording, held, theta, [], 8)[2] if held else residuals
+    traces = [*_traces(used, residuals, False), *(_traces(held, unseen, True) if held else [])]
     return Fit(
         values=dict(zip(NAMES, theta.tolist(), strict=True)),
         half_widths=dict(zip(free, half.tolist(), strict=True)),
         rms=_rms(residuals),
         held_out_rms=_rms(unseen),
-        segments=len(segments),
+        traces=tuple(sorted(traces, key=lambda trace: float(trace.times[0]))),
     )
+
+
+def _traces(segments: list[_Segment], residuals: list[Array], held_out: bool) -> list[Trace]:
+    return [
+        Trace(segment.start + segment.times, segment.boundaries, residual, held_out)
+        for segment, residual in zip(segments, residuals, strict=True)
+    ]
 
 
 def _cut(recording: Recording, zero: float) -> list[_Segment]:

@@ -66,13 +66,18 @@ class Passport(BaseModel):
         """The count at which the rod hangs."""
         return self.zero.value
 
-    def public(self) -> dict[str, Any]:
-        """What a trajectory's header says of it, ready for JSON."""
+    def public(self, dt: float) -> dict[str, Any]:
+        """What specs and trajectories say of it, ready for JSON; `parameters` are those of `params(dt)`."""
         values = {name: getattr(self, name).value for name in BOUNDS}
-        return {"plant": "hardware", "version": self.version, "created": self.created, **values}
+        parameters = self.params(dt).as_dict()
+        about = {"plant": "hardware", "robot": self.robot, "version": self.version, "created": self.created}
+        return {**about, **values, "parameters": parameters}
 
-    def params(self, dt: float) -> PendulumParams:
-        """This robot's simulation at control period `dt` [s], behind its dead-zone compensation."""
+    def params(self, dt: float = MEASURED.dt) -> PendulumParams:
+        """This robot's simulation at control period `dt` [s], behind its dead-zone compensation.
+
+        `gymnasium.make("RaasPendulum-v1", params=load_passport(path).params())` simulates this very robot.
+        """
         breakaway = MEASURED.breakaway / MEASURED.coulomb * self.coulomb.value
         return replace(
             MEASURED,
@@ -101,6 +106,16 @@ BOUNDS = {
     "delay": (0.0, 0.2),
 }
 """What a passport may say; outside of it no pendulum of this kind exists."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a passport's file, bounds included; `hardware/passport.schema.json` is a copy."""
+    made = Passport.model_json_schema()
+    made = {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    for name, (low, high) in BOUNDS.items():
+        bounds = {"properties": {"value": {"minimum": low, "maximum": high}}}
+        made["properties"][name] = {**made["properties"][name], **bounds}
+    return made
 
 
 def problem_of(passport: Passport) -> str | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from hardware import calibration
 from hardware.display import Display
 from hardware.errors import HardwareError, UnhealthyError
+from hardware.identify import Fit
 from hardware.passport import UNCALIBRATED, Passport, load_passport, save_passport
+from hardware.passport_plot import save_plots
 from hardware.plant import HardwarePlant, Parts
 from hardware.robot import Profile
 from hardware.safety import Limits
@@ -132,10 +134,12 @@ class Pendulum:
             self._display = None
 
     def _calibrate(self, say: Callable[[str], None]) -> None:
-        new = calibration.calibrate(self._plant, self._profile.name, self._passport, say)
+        new, fit = calibration.calibrate(self._plant, self._profile.name, self._passport, say)
+        self._plant.stop()
         save_passport(self._passports, new)
         self._use(new)
         say(f"passport {new.version} is in force")
+        say(_drawn(new, fit, self._passports / f"{new.version}.svg"))
         for name in ("gravity", "torque_gain", "viscous", "coulomb", "dead_zone_duty", "delay", "zero"):
             found = getattr(new, name)
             say(f"  {name:15} {found.value:9.4f} ± {found.half_width:.4f}")
@@ -144,3 +148,14 @@ class Pendulum:
     def _use(self, passport: Passport) -> None:
         self._passport, self._homed = passport, True
         self._plant.use(passport, passport.params(self._dt))
+
+
+def _drawn(passport: Passport, fit: Fit, path: Path) -> str:
+    """Draw the passport; a sentence on where the plots are, or why there are none."""
+    try:
+        save_plots(passport, fit, path)
+    except ImportError as error:
+        return f"no plots: {error}"
+    except OSError as error:
+        return f"no plots: {path} cannot be written ({error.strerror})"
+    return f"its plots are in {path}"

@@ -70,7 +70,7 @@ class HardwarePlant:
     ) -> None:
         self.params = params
         self.simulated = simulated
-        self.passport: Mapping[str, Any] = passport.public()
+        self.passport: Mapping[str, Any] = passport.public(params.dt)
         self.zero = passport.zero_counts
         """The count at which the rod hangs; homing sets it."""
         self.safety = Safety(limits, params)
@@ -100,7 +100,7 @@ class HardwarePlant:
         """Put a new passport in force; its zero is in this plant's counts."""
         with self._lock:
             self.params = params
-            self.passport = passport.public()
+            self.passport = passport.public(params.dt)
             self.zero = passport.zero_counts
             self.motor.dead_zone = passport.dead_zone
             self.safety = Safety(self.safety.limits, params)

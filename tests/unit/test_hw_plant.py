@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
+import jsonschema
+import numpy as np
 import pytest
 
 from hardware import calibration
 from hardware.calibration import CalibrationError
 from hardware.errors import StartupError
-from hardware.identify import FitError
-from hardware.passport import Estimate, Passport, load_passport, save_passport
+from hardware.identify import Fit, FitError
+from hardware.passport import BOUNDS, Estimate, Passport, load_passport, save_passport, schema
+from hardware.passport_plot import draw_plots, save_plots
 from hardware.pins import Levels
 from hardware.plant import HardwarePlant, Parts
 from hardware.rig import COUNTS_PER_TURN, Rig, SimulatedPins, VirtualClock
@@ -23,6 +28,7 @@ from raas_gym.dynamics import RAW_MOTOR, TURN, PendulumParams, wrapped
 from raas_gym.plants import PlantError
 
 DT = 0.05
+SCHEMA = Path(__file__).parents[2] / "hardware" / "passport.schema.json"
 
 
 class Bench:
@@ -206,10 +212,10 @@ ROBOTS = [
 
 @pytest.mark.parametrize(("params", "seed"), ROBOTS)
 def test_calibration_recovers_the_robot(
-    bench: Callable[..., Bench], params: PendulumParams, seed: int
+    bench: Callable[..., Bench], params: PendulumParams, seed: int, tmp_path: Path
 ) -> None:
     b = bench(params, seed=seed)
-    found = calibration.calibrate(b.plant, "goose", b.passport, b.said.append)
+    found, fit = calibration.calibrate(b.plant, "goose", b.passport, b.said.append)
     for name in ("gravity", "torque_gain", "viscous", "coulomb", "no_load_speed", "delay"):
         truth = getattr(params, name)
         assert getattr(found, name).value == pytest.approx(truth, rel=0.05), name
@@ -217,6 +223,25 @@ def test_calibration_recovers_the_robot(
     assert found.zero_counts == pytest.approx(b.true_zero, abs=1.0)
     assert found.held_out_error < 1.0
     assert b.plant.safety.tripped is None
+    held = [trace.residuals for trace in fit.traces if trace.held_out]
+    assert np.sqrt(np.mean(np.concatenate(held) ** 2)) == pytest.approx(found.held_out_error)
+    assert 0.1 < len(held) / len(fit.traces) < 0.3
+    if seed == 1:
+        _plots_show_it(found, fit, tmp_path)
+
+
+def _plots_show_it(passport: Passport, fit: Fit, directory: Path) -> None:
+    pytest.importorskip("matplotlib")
+    save_plots(passport, fit, directory / "p.svg")
+    svg = (directory / "p.svg").read_text(encoding="utf-8")
+    assert 20_000 < len(svg) < 600_000
+    figure = draw_plots(passport, fit)
+    swing, errors, _, table = figure.axes
+    assert len(swing.lines) == 2
+    drawn = np.concatenate([line.get_ydata() for line in errors.lines])
+    assert len(drawn) >= sum(len(trace.residuals) for trace in fit.traces)
+    texts = " ".join(text.get_text() for text in table.texts)
+    assert f"{passport.gravity.value:.3f} ± {passport.gravity.half_width:.3f}" in texts
 
 
 def test_a_bad_fit_is_refused(bench: Callable[..., Bench]) -> None:
@@ -234,7 +259,43 @@ def test_a_passport_survives_the_disk_and_drives_the_simulation(tmp_path: Path) 
     assert load_passport(tmp_path / "current.json") == passport
     assert load_passport(tmp_path / "2026-11-20.1.json") == passport
     assert passport.params(DT).gravity == 30.0
-    assert passport.public()["version"] == "2026-11-20.1"
+    assert passport.public(DT)["version"] == "2026-11-20.1"
+
+
+def test_a_passports_file_is_simulated_by_one_call(tmp_path: Path) -> None:
+    slow = Passport(version="2026-11-20.1", gravity=Estimate(value=12.0), coulomb=Estimate(value=2.0))
+    path = save_passport(tmp_path, slow)
+    env = gymnasium.make("RaasPendulum-v1", params=load_passport(path).params())
+    assert env.unwrapped.plant.params.gravity == 12.0
+    env.reset(seed=1)
+    for _ in range(10):
+        observation = env.step(np.array([2.0], dtype=np.float32))[0]
+    nominal = gymnasium.make("RaasPendulum-v1")
+    nominal.reset(seed=1)
+    for _ in range(10):
+        other = nominal.step(np.array([2.0], dtype=np.float32))[0]
+    assert not np.allclose(observation, other, atol=0.1), "it is another pendulum"
+
+
+def test_a_runs_header_is_enough_to_simulate_its_robot(bench: Callable[..., Bench]) -> None:
+    b = bench(passport=Passport(version="2026-11-20.1", coulomb=Estimate(value=1.4)))
+    parameters = json.loads(json.dumps(b.plant.passport))["parameters"]
+    assert PendulumParams.from_dict(parameters) == b.passport.params(DT) == b.plant.params
+
+
+def test_the_published_schema_is_the_models(tmp_path: Path) -> None:
+    assert json.loads(SCHEMA.read_text(encoding="utf-8")) == schema(), (
+        "run raas-controller passport-schema >hardware/passport.schema.json"
+    )
+    path = save_passport(tmp_path, Passport(version="2026-11-20.1"))
+    good = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(good, schema())
+    for name, (_, high) in BOUNDS.items():
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**good, name: {"value": high + 1.0}}, schema())
+    for wrong in ({"schema_version": 2}, {"colour": "green"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**good, **wrong}, schema())
 
 
 @pytest.mark.parametrize(
