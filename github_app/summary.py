@@ -10,7 +10,8 @@ from typing import Any
 from github_app.job_view import JobView
 from github_app.jobs import Status
 from github_app.user_text import fenced, head, inline, one_line, plain, tail
-from github_app.verdict import duration, first_session, number, title
+from github_app.verdict import duration, first_session, title
+from runner.achievement import number
 from runner.protocol import Annotation, Conclusion, SessionResult
 
 TEXT_MAX = 65_535

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from github_app.job_view import JobView, Robot, Waiting
 from github_app.jobs import Status
 from github_app.user_text import one_line
-from runner.protocol import Conclusion, SessionResult
+from runner.achievement import verdict
+from runner.protocol import SessionResult
 
 TITLE_MAX = 150
 """Characters: what GitHub shows of a title beside the check's name without cutting it."""
-
-Scores = Mapping[str, float | None]
 
 
 def title(view: JobView) -> str:
@@ -34,43 +31,12 @@ def _ended(view: JobView) -> str:
     if view.config_error is not None:
         error = view.config_error
         return f"{error.path} line {error.line}: {error.message}"
-    if view.conclusion is Conclusion.SUCCESS:
-        return achieved(first_session(view)) or "Done"
-    # A run that failed may still have moved the robot: what it achieved comes after the reason.
-    reason = (view.reason or _WORDS.get(view.conclusion, "Ended")).rstrip(". ")
-    found = achieved(first_session(view))
-    return f"{reason} ({found[0].lower()}{found[1:]})" if found else reason
-
-
-_WORDS: dict[Conclusion | None, str] = {
-    Conclusion.FAILURE: "Failed",
-    Conclusion.CANCELLED: "Cancelled",
-    Conclusion.TIMED_OUT: "The time was up",
-    Conclusion.NEUTRAL: "No result",
-    Conclusion.SKIPPED: "Skipped",
-    Conclusion.ACTION_REQUIRED: "Waiting for approval",
-}
+    return verdict(view.conclusion, view.reason, first_session(view))
 
 
 def first_session(view: JobView) -> SessionResult | None:
     """What was recorded first, if the robot moved."""
     return view.finish.sessions[0] if view.finish and view.finish.sessions else None
-
-
-def achieved(session: SessionResult | None) -> str:
-    """What a session came to: `Balanced 14.2 s of 20 s: return -312`. Empty where nothing was scored."""
-    if session is None or session.scores.get("episode_return") is None:
-        return ""
-    return f"{_deed(session.scores, session.steps)}: return {number(session.scores['episode_return'])}"
-
-
-def _deed(scores: Scores, steps: int) -> str:
-    time, share = scores.get("upright_time"), scores.get("upright")
-    if time is None or share is None:
-        return f"Ran {steps} steps"
-    if time < 0.05 or share <= 0:
-        return "Never upright"
-    return f"Balanced {time:.1f} s of {time / share:.0f} s"
 
 
 def waiting(waits: Waiting, robot: tuple[str, ...]) -> str:
@@ -109,12 +75,3 @@ def duration(seconds: float) -> str:
     if not hours:
         return f"{minutes} min"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
-def number(value: float | None) -> str:
-    """A score with as many digits as mean something."""
-    if value is None:
-        return "—"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""`raas-runner` for hosts, and `raas` for researchers."""
+"""`raas-runner`, for hosts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from runner.client import Client, ServerError
 from runner.doctor import examine
 from runner.held import BusyError, Store
 from runner.program import Tools
-from runner.repo_config import FILE_NAME, RepoConfigError, json_schema, parse
 from runner.sandbox import Engine, SandboxError
 from runner.settings import CONFIG_VARIABLE, Settings, SettingsError
 
@@ -236,32 +235,3 @@ def _engine() -> Iterator[Engine]:
             engine.close()
     except SandboxError as error:
         _fail(str(error))
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
-def raas() -> None:
-    """Run reinforcement-learning and control code on real robots from a git push."""
-
-
-@raas.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
-def check(folder: Path) -> None:
-    """Check the .raas.yml of a repository. Exit status 1 where it is wrong."""
-    place = folder / FILE_NAME
-    try:
-        config = parse(place.read_bytes() if place.exists() else b"")
-    except RepoConfigError as error:
-        _fail(f"{place}:{error.line}: {error.message}")
-    except OSError as error:
-        _fail(f"{place} cannot be read: {error.strerror}")
-    if config.run == parse("").run and not (folder / "run.py").is_file():
-        _fail(f"{folder / 'run.py'} is missing: add it, or name your program in `run`")
-    click.echo(f"{place if place.exists() else 'no ' + FILE_NAME + ', the defaults hold'}: ok")
-    click.echo(f"  runs `{config.run}` on {' + '.join(config.robot)} for at most {config.timeout:g} s")
-
-
-@raas.command()
-def schema() -> None:
-    """Print the JSON Schema of .raas.yml, for editors."""
-    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,27 @@
+"""The repository that `raas init` writes; the files lie in the folder `starter` beside this module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+FILES = {"run.py": "run.py", ".raas.yml": "raas.yml", "README.md": "README.md", ".gitignore": "gitignore"}
+"""Names in the repository, and of the files here."""
+_HERE = Path(__file__).parent / "starter"
+
+
+def write(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Write what is missing in `folder`; each name, and whether it was written or had been there.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, source in FILES.items():
+        try:
+            with (folder / name).open("xb") as file:
+                file.write((_HERE / source).read_bytes())
+        except FileExistsError:  # noqa: PERF203  # each file is its own
+            yield name, False
+        else:
+            yield name, True
