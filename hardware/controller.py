@@ -66,6 +66,7 @@ class Controller:
             "forget": self._forget,
             "stop": self._stop,
             "maintain": self._maintain,
+            "pins": self._pins,
         }
         self._recover()
 
@@ -140,6 +141,10 @@ class Controller:
             warnings=[*profile.warnings, *self._warnings()],
         )
         return {"status": asdict(status)}
+
+    def _pins(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Not in the contract with the runner: for `doctor`, whose environment is another one."""
+        return {"pins": self._robot.profile.pins}
 
     def _warnings(self) -> list[str]:
         waiting = self._results.waiting()

@@ -55,8 +55,7 @@ def serve(settings: Settings, build: Callable[[], Robot]) -> None:
         signal.signal(number, lambda *_: stop.set())
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     realtime.raise_process()
-    if (warning := realtime.lock_memory()) is not None:
-        log.warning("%s", warning)
+    realtime.lock_memory()
     with lock_data_directory(settings.data):
         _prepare_sessions(settings.sessions)
         robot = build()  # not before the lock: its pins are one owner's

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware.control_server import ask
 from hardware.errors import StartupError
 from hardware.ledger import read_ledger
 from hardware.pins import describe
@@ -14,6 +15,7 @@ from hardware.wires import wires_from
 from raas_gym import control
 
 ENOUGH_BYTES = 200 * 1024 * 1024
+MODEL = Path("/proc/device-tree/model")
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,27 @@ def check_controller(socket: Path) -> list[Finding]:
     """The running controller: answers, healthy, no warnings."""
     try:
         status = control.ControlClient(str(socket), timeout_s=5.0).status()
+        pins = str(ask(socket, {"op": "pins"}, timeout_s=5.0).get("pins", ""))
     except control.ControlError as error:
-        return [Finding(False, str(error))]
-    pins = describe(wires_from(os.environ)) if status.plant == "hardware" else []
+        return [Finding(False, str(error)), *check_machine(MODEL)]
     about = f"controller at {socket}: {status.robot} is {status.state}, {status.message}"
     return [
         Finding(status.state != "unhealthy", about),
-        *(Finding(good, text) for good, text in pins),
+        *([Finding(True, f"pins: {pins}")] if pins else []),
         *(Finding(False, text) for text in status.warnings),
     ]
+
+
+def check_machine(model: Path) -> list[Finding]:
+    """What a Raspberry Pi offers for pins, while no controller holds them; nothing on another machine.
+
+    The wiring is that of this process's environment.
+    """
+    try:
+        if "Raspberry Pi" not in model.read_text(encoding="ascii", errors="replace"):
+            return []
+        return [Finding(good, text) for good, text in describe(wires_from(os.environ))]
+    except OSError:
+        return []
+    except StartupError as error:
+        return [Finding(False, str(error))]

@@ -182,9 +182,8 @@ def serve(path: Path, enable: Callable[[bool], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guardian.stop())
     realtime.raise_process()
-    for warning in (realtime.raise_priority(), realtime.lock_memory()):
-        if warning is not None:
-            log.warning("%s", warning)
+    realtime.raise_priority(realtime.GUARDIAN_PRIORITY, keep_first_core=False)
+    realtime.lock_memory()
     log.info("guarding at %s", path)
     guardian.run()
 

@@ -1,13 +1,19 @@
-"""What the kernel does for the pins: PWM by its sysfs interface, edges by its rotary-encoder driver."""
+"""What the kernel does for the pins: which chip is the header's, PWM by sysfs, edges by its rotary encoder.
+
+Numbers of chips change from kernel to kernel and from Pi to Pi, so every chip is known by what it is: a GPIO
+chip by its label, a PWM chip by the address of its block.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import struct
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from hardware.encoder import Edge
@@ -19,25 +25,62 @@ _CLOCK_MONOTONIC = 1
 _EVIOCSCLOCKID = 0x400445A0
 
 
-PWM_CHANNELS = {12: 0, 13: 1, 18: 0, 19: 1}
-"""The two channels of `dtoverlay=pwm-2chan` by pin (on a Pi 5, 18 and 19 are 2 and 3: see `SysfsPwm`)."""
+PWM_BLOCKS = {
+    "20c000.pwm": {12: 0, 13: 1, 18: 0, 19: 1},
+    "1f00098000.pwm": {12: 0, 13: 1, 18: 2, 19: 3},
+}
+"""The header's PWM block by the end of its device's name (up to the Pi 4; Pi 5), and its channels by pin.
+
+Other blocks time a fan or the sound output."""
+
+GPIO_LABELS = ("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835")
+"""The chips of the header: Pi 5, Pi 4, the ones before."""
+
+_GPIO_GET_CHIPINFO = 0x8044B401
+_CHIPINFO = struct.Struct("32s32sI")
+
+
+def header_chip(labels: Mapping[int, str]) -> int | None:
+    """The number of the header's GPIO chip among chips with these labels, or None."""
+    return next((n for label in GPIO_LABELS for n, seen in sorted(labels.items()) if seen == label), None)
+
+
+def gpio_labels(devices: Path = Path("/dev")) -> dict[int, str]:
+    """The labels of this machine's GPIO chips by number; those that cannot be opened are left out."""
+    labels = {}
+    for path in devices.glob("gpiochip*"):
+        with contextlib.suppress(OSError, ValueError), path.open("rb", buffering=0) as chip:
+            info = fcntl.ioctl(chip, _GPIO_GET_CHIPINFO, bytes(_CHIPINFO.size))
+            labels[int(path.name[8:])] = _CHIPINFO.unpack(info)[1].split(b"\0")[0].decode("ascii", "replace")
+    return labels
+
+
+def find_pwm(pwm_class: Path, pin: int) -> tuple[Path, int] | None:
+    """The chip and channel of a pin's hardware PWM in `/sys/class/pwm`, or None where it is not on."""
+    for chip in sorted(pwm_class.glob("pwmchip*")):
+        device = chip.resolve().parent.parent.name  # .../fe20c000.pwm/pwm/pwmchip0
+        for name, channels in PWM_BLOCKS.items():
+            if device.endswith(name) and pin in channels:
+                return chip, channels[pin]
+    return None
 
 
 class SysfsPwm:
-    """One channel of the PWM block, by the kernel's interface (Documentation/driver-api/pwm.rst)."""
+    """A pin's channel of the PWM block, by the kernel's interface (Documentation/driver-api/pwm.rst)."""
 
-    def __init__(self, pwm_class: Path, channel: int | None, hertz: int) -> None:
-        chips = sorted(pwm_class.glob("pwmchip*"))
-        if channel is None or not chips:
+    def __init__(self, pwm_class: Path, pin: int, hertz: int) -> None:
+        found = find_pwm(pwm_class, pin)
+        if found is None:
             raise StartupError(
-                f"no hardware PWM in {pwm_class} for this pin: set dtoverlay=pwm-2chan (hardware/install.sh) "
-                "or RAAS_PWM=software"
+                f"no hardware PWM in {pwm_class} for GPIO {pin}: set dtoverlay=pwm-2chan "
+                "(hardware/install.sh) or RAAS_PWM=software"
             )
+        chip, channel = found
         self._period_ns = round(1e9 / hertz)
-        directory = chips[0] / f"pwm{channel}"
+        directory = chip / f"pwm{channel}"
         try:
             if not directory.exists():
-                (chips[0] / "export").write_text(str(channel))
+                (chip / "export").write_text(str(channel))
             # Zero first: a period shorter than an old duty is refused.
             self._duty = os.open(directory / "duty_cycle", os.O_WRONLY)
             os.pwrite(self._duty, b"0", 0)

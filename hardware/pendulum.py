@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hardware import calibration
+from hardware import calibration, realtime
 from hardware.display import Display
 from hardware.errors import HardwareError, UnhealthyError
 from hardware.identify import Fit
@@ -56,7 +56,10 @@ class Pendulum:
         self._display = display
         passport = load_passport(passports / "current.json")
         self._warnings = list(warnings)
-        self._profile = Profile(name, "pendulum", "hardware", env_ids, passport.version)
+        self._simulated = simulated
+        self._profile = Profile(
+            name, "pendulum", "hardware", env_ids, passport.version, pins=parts.pins.backend
+        )
         self._plant = HardwarePlant(
             parts, passport, passport.params(dt), limits=Limits(), simulated=simulated
         )
@@ -69,6 +72,8 @@ class Pendulum:
         warnings = list(self._warnings)
         if self._passport.version == UNCALIBRATED:
             warnings.append("it was never calibrated: run `raas-controller calibrate`")
+        if not self._simulated:
+            warnings += realtime.missing()
         return replace(self._profile, passport=self._passport.version, warnings=warnings)
 
     def rest(self) -> None:

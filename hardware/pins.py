@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from hardware.encoder import Edge, QuadratureDecoder
 from hardware.errors import StartupError
-from hardware.kernel_pins import PWM_CHANNELS, KernelCounter, SysfsPwm, find_rotary
+from hardware.kernel_pins import KernelCounter, SysfsPwm, find_pwm, find_rotary, gpio_labels, header_chip
 from hardware.wires import Wires
 
 PWM_HZ = 1000
@@ -78,6 +78,9 @@ def open_pins(wires: Wires) -> Pins:
     Raises:
         StartupError: It has none, or they cannot be used.
     """
+    chip = header_chip(gpio_labels())
+    if chip is not None:  # rpi-lgpio knows the chips of its own day only, and else takes number 0
+        os.environ.setdefault("RPI_LGPIO_CHIP", str(chip))
     try:
         gpio = importlib.import_module("RPi.GPIO")  # only a Pi has it
     except ImportError as error:
@@ -91,7 +94,7 @@ def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tup
     """What this machine offers for pins, without taking any: (good, sentence) each."""
     library = "RPi.GPIO" if importlib.util.find_spec("RPi") else None
     rotary = find_rotary()
-    channels = [path.name for path in sorted(pwm_class.glob("pwmchip*"))]
+    pwm = [find_pwm(pwm_class, pin) for pin in (wires.in1, wires.in2)]
     found = [
         (
             bool(library),
@@ -101,7 +104,8 @@ def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tup
     ]
     if wires.pwm == "hardware":
         missing = "no hardware PWM: set dtoverlay=pwm-2chan (hardware/install.sh) or RAAS_PWM=software"
-        found.append((bool(channels), f"hardware PWM {channels[0]}" if channels else missing))
+        there = ", ".join(f"{chip.name}/pwm{channel}" for chip, channel in filter(None, pwm))
+        found.append((all(pwm), f"hardware PWM {there}" if all(pwm) else missing))
     return found
 
 
@@ -129,7 +133,7 @@ class GpioPins:
     def pwm(self, pin: int) -> Pwm:
         """Hardware PWM by sysfs where the wiring says so, software PWM elsewhere."""
         if self._pwm_class is not None:
-            channel = SysfsPwm(self._pwm_class, PWM_CHANNELS.get(pin), PWM_HZ)
+            channel = SysfsPwm(self._pwm_class, pin, PWM_HZ)
             self._closers.append(channel.close)
             return channel
         self._setup(pin, self._gpio.OUT, initial=self._gpio.LOW)

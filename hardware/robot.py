@@ -26,6 +26,7 @@ class Profile:
         env_ids: The environments it hosts.
         passport: Version of the calibration in force, or `simulated`.
         warnings: What a host should mend, a sentence each.
+        pins: What drives its pins; empty where it has none.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Profile:
     env_ids: Sequence[str]
     passport: str
     warnings: Sequence[str] = ()
+    pins: str = ""
 
 
 class Robot(Protocol):

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from hardware.kernel_pins import gpio_labels, header_chip
 from hardware.pins import open_pins
 from hardware.wires import Wires
 from tests.pi.conformance import CHECKS, Subject
@@ -26,6 +27,9 @@ def main() -> int:
     memory = os.open("/dev/mem", os.O_RDONLY | os.O_SYNC)
     registers = mmap.mmap(memory, 4096, mmap.MAP_SHARED, mmap.PROT_READ, offset=GPIO_BASE)
     wires = Wires(pwm="software")
+    labels = gpio_labels()
+    print(f"    chips {labels}, the header's is {header_chip(labels)}")
+    assert labels[header_chip(labels) or 0] == "pinctrl-bcm2835"
 
     def level(pin: int) -> bool:
         return bool(struct.unpack_from("<I", registers, LEVELS)[0] >> pin & 1)

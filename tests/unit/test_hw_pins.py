@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from hardware.errors import StartupError
-from hardware.kernel_pins import SysfsPwm, decode_events, find_rotary
-from hardware.pins import CallbackCounter, Levels, open_pins
+from hardware.kernel_pins import (
+    SysfsPwm,
+    decode_events,
+    find_pwm,
+    find_rotary,
+    gpio_labels,
+    header_chip,
+)
+from hardware.pins import CallbackCounter, GpioPins, Levels, open_pins
 from hardware.wires import Wires, wires_from
 
 WIRING = Path(__file__).parents[2] / "hardware" / "wiring"
@@ -41,17 +48,89 @@ def test_wrong_wiring_is_one_sentence(environment: dict[str, str], says: str) ->
         wires_from(environment)
 
 
-def pwm_class(root: Path) -> Path:
-    channel = root / "pwmchip0" / "pwm1"
-    channel.mkdir(parents=True)
+def pwm_class(root: Path, device: str = "soc/fe20c000.pwm", chip: str = "pwmchip0", channel: int = 1) -> Path:
+    """/sys/class/pwm with one chip, linked into its device as the kernel does it; the channel's directory."""
+    real = root / "devices" / device / "pwm" / chip
+    (real / f"pwm{channel}").mkdir(parents=True)
     for name in ("duty_cycle", "period", "enable"):
-        (channel / name).write_text("")
-    return channel
+        (real / f"pwm{channel}" / name).write_text("")
+    (root / chip).symlink_to(real)
+    return real / f"pwm{channel}"
+
+
+@pytest.mark.parametrize(
+    ("device", "pin", "channel"),
+    [
+        ("soc/3f20c000.pwm", 12, 0),
+        ("soc/fe20c000.pwm", 13, 1),
+        ("soc/fe20c000.pwm", 18, 0),
+        ("axi/1000120000.pcie/1f00098000.pwm", 12, 0),
+        ("axi/1000120000.pcie/1f00098000.pwm", 18, 2),
+        ("axi/1000120000.pcie/1f00098000.pwm", 19, 3),
+    ],
+)
+def test_the_headers_pwm_is_known_by_its_block(tmp_path: Path, device: str, pin: int, channel: int) -> None:
+    pwm_class(tmp_path, "soc/107d517a80.pwm", "pwmchip0")  # a Pi 5's fan, and the first chip there
+    pwm_class(tmp_path, "soc/fe20c800.pwm", "pwmchip1")  # a Pi 4's sound
+    assert find_pwm(tmp_path, pin) is None
+    pwm_class(tmp_path, device, "pwmchip2", channel)
+    assert find_pwm(tmp_path, pin) == (tmp_path / "pwmchip2", channel)
+    assert find_pwm(tmp_path, 17) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "chip"),
+    [
+        ({0: "pinctrl-bcm2835"}, 0),
+        ({0: "pinctrl-bcm2711", 1: "raspberrypi-exp-gpio"}, 0),
+        ({0: "brcmvirt-gpio", 4: "pinctrl-rp1", 10: "gpio-brcmstb@107d508500"}, 4),
+        ({0: "pinctrl-rp1", 10: "gpio-brcmstb@107d508500"}, 0),
+        ({0: "INT34C5:00"}, None),
+        ({}, None),
+    ],
+)
+def test_the_headers_gpio_chip_is_known_by_its_label(labels: dict[int, str], chip: int | None) -> None:
+    assert header_chip(labels) == chip
+
+
+def test_what_is_no_gpio_chip_has_no_label(tmp_path: Path) -> None:
+    (tmp_path / "gpiochip0").write_bytes(b"an ordinary file")
+    (tmp_path / "gpiochipmunk").symlink_to("/dev/null")
+    assert gpio_labels(tmp_path) == {}
+
+
+class BusyLibrary:
+    """A GPIO library as it behaves where another program holds every pin (rpi-lgpio's words)."""
+
+    BCM = OUT = LOW = IN = PUD_DOWN = PUD_OFF = 0
+
+    def setmode(self, _mode: int) -> None: ...
+
+    def setwarnings(self, _on: bool) -> None: ...
+
+    def setup(self, _pin: int, _direction: int, **_options: int) -> None:
+        raise RuntimeError("GPIO busy")
+
+
+def test_pins_in_use_are_one_sentence() -> None:
+    pins = GpioPins(BusyLibrary(), Wires(pwm="software"))
+    takes = (
+        lambda: pins.pwm(13),
+        lambda: pins.output(26),
+        lambda: pins.input(16),
+        lambda: pins.counter(23, 24),
+    )
+    for take in takes:
+        with pytest.raises(
+            StartupError, match=r"GPIO \d+ cannot be used \(GPIO busy\): another program holds"
+        ):
+            take()
+    pins.close()
 
 
 def test_hardware_pwm_writes_what_the_kernel_expects(tmp_path: Path) -> None:
     channel = pwm_class(tmp_path)
-    pwm = SysfsPwm(tmp_path, 1, 1000)
+    pwm = SysfsPwm(tmp_path, 13, 1000)
     assert (channel / "period").read_text() == "1000000"
     assert (channel / "enable").read_text() == "1"
     pwm.duty(0.5)
@@ -62,7 +141,7 @@ def test_hardware_pwm_writes_what_the_kernel_expects(tmp_path: Path) -> None:
 
 def test_no_hardware_pwm_is_explained(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="dtoverlay=pwm-2chan"):
-        SysfsPwm(tmp_path, 1, 1000)
+        SysfsPwm(tmp_path, 13, 1000)
 
 
 def test_the_kernels_events_become_edges() -> None:

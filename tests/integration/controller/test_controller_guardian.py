@@ -76,6 +76,14 @@ def guarded(home: Path) -> Iterator[Guarded]:
         both.end()
 
 
+def test_doctor_reports_the_pins_in_use_and_wants_no_library_for_simulated_ones(guarded: Guarded) -> None:
+    where = ["--socket", str(guarded.daemon.socket), "--data-dir", str(guarded.daemon.home / "data")]
+    done = subprocess.run([COMMAND, "doctor", *where], capture_output=True, text=True, check=False)
+    assert "ok   pins: simulated pins, a simulated rig behind them" in done.stdout
+    fixes = [line for line in done.stdout.splitlines() if line.startswith("FIX")]
+    assert fixes == ["FIX  it was never calibrated: run `raas-controller calibrate`"]
+
+
 def driving(env: RemoteEnv) -> threading.Thread:
     """Drive in the background until the session ends."""
 

@@ -204,6 +204,21 @@ def test_it_refuses_what_it_cannot_use(home: Path) -> None:
     assert "line 1 of the ledger" in refusal("--data-dir", str(home / "data"), "--socket", str(home / "c"))
 
 
+def test_wrong_pin_numbers_are_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = ["--data-dir", str(home / "data"), "--socket", str(home / "c.sock")]
+    rig = ["--plant", "hardware", "--pins", "simulated", *where]
+    for name, value, says in (
+        ("RAAS_PIN_IN1", "99", "the Pi's header has GPIO 0 to 27"),
+        ("RAAS_PIN_ENABLE", "thirteen", "is no GPIO number"),
+        ("RAAS_PIN_IN2", "13", "are both 13: one pin, one wire"),
+    ):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, value)
+            message = refusal(*rig)
+        assert says in message
+        assert message.count("\n") == 1
+
+
 def test_a_dead_controllers_socket_is_taken_over(daemon: Daemon) -> None:
     daemon.kill()
     assert daemon.socket.exists()
