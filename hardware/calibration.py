@@ -25,6 +25,7 @@ PERIOD_S = 0.01
 SWING_ANGLE = math.radians(100)
 HOMING_ANGLE = math.radians(45)
 FREE_S = 9.0
+SWINGS = 3
 RANDOM_S = 30.0
 SEEN = math.radians(3)
 """More than gear play."""
@@ -145,8 +146,8 @@ def _excite(plant: HardwarePlant, say: Say) -> MotionRecorder:
     plant.zero = plant.encoder.count
     recorder = plant.recorder = MotionRecorder()
     try:
-        for swing in (1, 2):
-            say(f"free swing {swing} of 2")
+        for swing in range(1, SWINGS + 1):
+            say(f"free swing {swing} of {SWINGS}")
             _pump(plant, SWING_ANGLE)
             _coast(plant, FREE_S)
         say(f"random torques for {RANDOM_S:.0f} s")

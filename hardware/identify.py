@@ -3,8 +3,8 @@
 Output-error least squares. The model of `raas_gym.dynamics` with the raw motor is simulated over short
 segments; the residuals are the differences, in counts, between the simulated angle and the encoder's
 boundaries at the exact times of their edges. Unknown are seven parameters of the robot, its zero, and angle
-and velocity at each segment's start. Gauss-Newton with numerical derivatives; all segments and all
-perturbed parameters are simulated side by side in one NumPy batch.
+and velocity at each segment's start. Gauss-Newton with numerical derivatives, from coarse to fine; all
+segments and all perturbed parameters are simulated side by side in one NumPy batch.
 
 Confidence intervals come from the sandwich covariance with segments as clusters, because the disturbances
 within a segment are correlated. Every fifth segment is held out: there only its start is fitted, and the RMS
@@ -35,6 +35,8 @@ BREAKAWAY = 1.3
 
 _NUDGE = np.array([1e-3, 1e-3, 1e-4, 1e-3, 1e-5, 1e-4, 1e-4, 1e-2])
 _NUDGE_START = np.array([1e-4, 1e-3])
+COARSE = (100.0, 10.0)
+"""How many nudges wide the differences are, from the first descent to the last."""
 _MOST = np.array([4.0, 1.5, 0.3, 0.5, 0.01, 0.1, 0.01, 20.0])
 """Longest step of an iteration, for a start far away."""
 
@@ -76,6 +78,16 @@ class Fit:
     rms: float
     held_out_rms: float
     traces: tuple[Trace, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What does not change while a fit descends; differences are `coarse` nudges wide."""
+
+    recording: Recording
+    segments: list[_Segment]
+    columns: list[int]
+    coarse: float
 
 
 @dataclass(frozen=True)
@@ -142,10 +154,24 @@ def _cut(recording: Recording, zero: float) -> list[_Segment]:
 def _solve(
     recording: Recording, segments: list[_Segment], theta: Array, columns: list[int], iterations: int
 ) -> tuple[Array, list[Array], list[Array]]:
-    """Gauss-Newton over the parameters in `columns` and every segment's start, with a damped step."""
+    """Gauss-Newton over the parameters in `columns` and every segment's start, from coarse to fine.
+
+    Where the rod sticks and breaks away the residuals have kinks, and steps end in front of them. Derivatives
+    over wider differences look across.
+    """
     states = np.array([segment.state for segment in segments])
-    damping = 1e-3
-    jacobians, residuals = _linearise(recording, segments, theta, states, columns)
+    for coarse in COARSE:
+        problem = _Problem(recording, segments, columns, coarse)
+        theta, states, jacobians, residuals = _descend(problem, theta, states, iterations)
+    return theta, jacobians, residuals
+
+
+def _descend(
+    problem: _Problem, theta: Array, states: Array, iterations: int
+) -> tuple[Array, Array, list[Array], list[Array]]:
+    """Damped steps until they gain nothing any more."""
+    columns, damping = problem.columns, 1e-3
+    jacobians, residuals = _linearise(problem, theta, states)
     for _ in range(iterations):
         cost = sum(float(r @ r) for r in residuals)
         normal, gradient = _normal(jacobians, residuals, len(columns))
@@ -155,7 +181,7 @@ def _solve(
         step[: len(columns)] = np.clip(step[: len(columns)], -limit, limit)
         trial_theta, trial_states = theta.copy(), states + step[len(columns) :].reshape(states.shape)
         trial_theta[columns] = _plausible(theta[columns] + step[: len(columns)], columns)
-        trial = _linearise(recording, segments, trial_theta, trial_states, columns)
+        trial = _linearise(problem, trial_theta, trial_states)
         trial_cost = sum(float(r @ r) for r in trial[1])
         if trial_cost < cost:
             theta, states, (jacobians, residuals) = trial_theta, trial_states, trial
@@ -166,7 +192,7 @@ def _solve(
             damping *= 10.0
             if damping > 1e6:
                 break
-    return theta, jacobians, residuals
+    return theta, states, jacobians, residuals
 
 
 def _plausible(values: Array, columns: list[int]) -> Array:
@@ -176,17 +202,17 @@ def _plausible(values: Array, columns: list[int]) -> Array:
     return np.clip(values, lows, highs)
 
 
-def _linearise(
-    recording: Recording, segments: list[_Segment], theta: Array, states: Array, columns: list[int]
-) -> tuple[list[Array], list[Array]]:
+def _linearise(problem: _Problem, theta: Array, states: Array) -> tuple[list[Array], list[Array]]:
     """Residuals of each segment, and their derivatives by the columns and by the segment's start."""
-    sets = np.vstack([theta, *(theta + _NUDGE * (np.arange(len(NAMES)) == c) for c in columns), theta, theta])
+    recording, segments, columns = problem.recording, problem.segments, problem.columns
+    nudge, nudge_start = problem.coarse * _NUDGE, problem.coarse * _NUDGE_START
+    sets = np.vstack([theta, *(theta + nudge * (np.arange(len(NAMES)) == c) for c in columns), theta, theta])
     starts = np.repeat(states[None, :, :], len(sets), axis=0)
-    starts[-2, :, 0] += _NUDGE_START[0]
-    starts[-1, :, 1] += _NUDGE_START[1]
+    starts[-2, :, 0] += nudge_start[0]
+    starts[-1, :, 1] += nudge_start[1]
     angles = _simulate(recording, segments, sets, starts)
     radians = TURN / recording.counts_per_turn
-    nudges = np.concatenate([_NUDGE[columns], _NUDGE_START])
+    nudges = np.concatenate([nudge[columns], nudge_start])
     jacobians, residuals = [], []
     for index, segment in enumerate(segments):
         where = segment.times / STEP_S
