@@ -139,7 +139,8 @@ class GpioPins:
         self._setup(pin, self._gpio.OUT, initial=self._gpio.LOW)
         software = self._gpio.PWM(pin, PWM_HZ)
         software.start(0.0)
-        self._closers.append(software.stop)
+        self._closers.append(lambda: _end(software))
+        self._outputs.append(pin)
         return _SoftwarePwm(software)
 
     def output(self, pin: int) -> Callable[[bool], None]:
@@ -191,6 +192,13 @@ class GpioPins:
                 f"GPIO {pin} cannot be used ({error}): another program holds it, or the settings are wrong"
             ) from error
         self._taken.append(pin)
+
+
+def _end(software: Any) -> None:
+    """Stop a software PWM; RPi.GPIO's thread still ends its period by itself, with the pin high perhaps."""
+    software.ChangeDutyCycle(0.0)
+    software.stop()
+    time.sleep(20 / PWM_HZ)
 
 
 class _SoftwarePwm:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # An emulated Raspberry Pi 3 (QEMU raspi3b, Debian's arm64 kernel) runs tests/pi/guest.py over the real RPi.GPIO.
-# Packages are fetched from Debian into a cache once; a run takes well under a minute. Exits 0 if every check passed.
+# Packages are fetched from Debian into a cache once; a run takes well under a minute. Exits 0 if every check passed,
+# 2 if something that it needs is missing.
 #
 #     tests/pi/run.sh [--cache DIR]
 set -euo pipefail
@@ -29,8 +30,8 @@ fetch() {
         -oDir::State::Lists="$apt/lists" -oDir::State::status="$apt/status" -oDir::Cache="$apt/cache"
         -oDebug::NoLocking=1 -oAPT::Get::Download-Only=1 -qq
     )
-    apt-get "${options[@]}" update
-    apt-get "${options[@]}" -y install python3 python3-rpi.gpio busybox-static linux-image-arm64
+    apt-get "${options[@]}" update &&
+        apt-get "${options[@]}" -y install python3 python3-rpi.gpio busybox-static linux-image-arm64
 }
 
 # The packages as a root file system: no maintainer script runs, Python needs none.
@@ -48,7 +49,11 @@ unpack() {
     mv "$root" "$CACHE/root"
 }
 
-[ -d "$CACHE/root" ] || { echo "==> fetching Debian's arm64 packages into $CACHE"; fetch; unpack; }
+if [ ! -d "$CACHE/root" ]; then
+    echo "==> fetching Debian's arm64 packages into $CACHE"
+    fetch || { echo "Debian's arm64 packages cannot be fetched: is this Debian, and its mirror within reach?" >&2; exit 2; }
+    unpack
+fi
 
 mkdir -p "$work/src/hardware" "$work/src/tests/pi"
 for module in __init__ encoder errors guardian heartbeat kernel_pins pins realtime wires; do
