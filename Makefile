@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi lint format types arrows check bench docs image lock clean setup-train
+.PHONY: help setup demo test test-pi chaos lint format types arrows check bench docs image lock clean setup-train
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -50,6 +50,10 @@ arrows:
 fuzz: ## a minute of coverage-guided fuzzing of the step contract
 	@tools/bootstrap.sh python fuzz
 	python -m tests.fuzz.fuzz_link -max_total_time=60
+
+chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--seed S --jobs N"
+	@tools/bootstrap.sh python docker
+	python -m tests.chaos $(ARGS)
 
 image: ## the containers' base image
 	raas-runner image build
