@@ -138,18 +138,17 @@ _LANES = text("""
         SELECT (SELECT min(lane) FROM jobs WHERE status = 'queued' AND lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    SELECT lane, (
-        SELECT order_key FROM jobs WHERE status = 'queued' AND jobs.lane = lanes.lane
+    SELECT lanes.lane, jobs.order_key, jobs.id FROM lanes JOIN jobs ON jobs.id = (
+        SELECT id FROM jobs WHERE status = 'queued' AND jobs.lane = lanes.lane
         ORDER BY order_key, id LIMIT 1
-    ) FROM lanes WHERE lane IS NOT NULL
+    )
 """)
-"""Each lane and the order key at its head, by one index look-up a lane, however many jobs wait."""
+"""Each lane and the job at its head, by one index look-up a lane, however many jobs wait."""
 
 
-def waiting_lanes(session: Session) -> dict[str, float]:
-    """The lanes that hold queued jobs, and the order key at the head of each."""
-    # A lane may empty between the two look-ups of the statement; then it has no head.
-    return {lane: key for lane, key in session.execute(_LANES) if key is not None}
+def waiting_lanes(session: Session) -> dict[str, tuple[float, int]]:
+    """The lanes that hold queued jobs, and the place of the first in each: its tag and number."""
+    return {lane: (tag, number) for lane, tag, number in session.execute(_LANES)}
 
 
 def serves(labels: frozenset[str], lane: str) -> bool:

@@ -34,6 +34,7 @@ class Settings:
         s3_public_endpoint_url: How browsers and runners reach it (a presigned URL signs the host name).
         owners: Logins (lower case) whose repositories may use the robots, or `{"*"}`.
         secret_key: Signs URLs and sessions.
+        queued_max: Most jobs of one owner that wait.
         prepare_s: Longest time from claim to `running` [s].
         lease_s: A claim lapses this long after the last heartbeat [s].
         workers: Server processes; more than one needs PostgreSQL.
@@ -58,6 +59,7 @@ class Settings:
     timeout_max_s: float
     prepare_s: float
     sessions_max: int
+    queued_max: int
     log_bytes_max: int
     artifact_bytes_max: int
     artifact_count_max: int
@@ -179,6 +181,7 @@ def _settings(reader: _Reader) -> Settings:
         timeout_max_s=reader.get("RAAS_TIMEOUT_MAX_S", parsers.seconds(1, 86400), "600"),
         prepare_s=reader.get("RAAS_PREPARE_S", parsers.seconds(1, 86400), "900"),
         sessions_max=reader.get("RAAS_SESSIONS_MAX", parsers.count(1, 100), "10"),
+        queued_max=reader.get("RAAS_QUEUED_MAX", parsers.count(1, 1_000_000), "500"),
         log_bytes_max=reader.get("RAAS_LOG_BYTES_MAX", parsers.size, "10M"),
         artifact_bytes_max=reader.get("RAAS_ARTIFACT_BYTES_MAX", parsers.size, "200M"),
         artifact_count_max=reader.get("RAAS_ARTIFACT_COUNT_MAX", parsers.count(1, 1000), "200"),

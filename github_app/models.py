@@ -91,6 +91,11 @@ def is_live(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
     return status.in_([literal_column("'claimed'"), literal_column("'running'")])
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    condition = text(where)
+    return Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
+
+
 class Delivery(Base):
     """A webhook delivery as it came, stored before it is answered."""
 
@@ -107,14 +112,7 @@ class Delivery(Base):
     error: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (
-        Index(
-            "ix_deliveries_waiting",
-            "next_try_at",
-            postgresql_where=text("processed_at IS NULL"),
-            sqlite_where=text("processed_at IS NULL"),
-        ),
-    )
+    __table_args__ = (_partial("ix_deliveries_waiting", "next_try_at", where="processed_at IS NULL"),)
 
 
 class Repository(Base):
@@ -133,6 +131,20 @@ class Repository(Base):
     def full_name(self) -> str:
         """`owner/name`."""
         return f"{self.owner}/{self.name}"
+
+
+class Owner(Base):
+    """Whom jobs count for in the fair queue; submissions lock the row, so that they follow one another.
+
+    Attributes:
+        login: Lower case.
+        latest_tag: The largest virtual time at which a job of theirs would end.
+    """
+
+    __tablename__ = "owners"
+
+    login: Mapped[str] = mapped_column(String(100), primary_key=True)
+    latest_tag: Mapped[float] = mapped_column(default=0.0)
 
 
 class Runner(Base):
@@ -169,7 +181,8 @@ class Job(Base):
         config: The `.raas.yml` in force, as `RepoConfig` writes it.
         config_error: What is wrong with `.raas.yml`: `{"message", "path", "line"}`; then the job is refused.
         labels: What a robot must have, sorted; `lane` is the same as one string, for the claim's index.
-        order_key: Place in the queue; smaller is earlier. A requeue keeps it.
+        owner: Whom it counts for in the queue, lower case: the repository's owner, or who asked for it.
+        order_key: Its tag in the fair queue (`fairness`); smaller is earlier. A requeue keeps it.
         attempt: Claims so far.
         fence: Token of the latest claim; `claim_key` is what the runner called it.
         latest_event, reported_event: The newest event's id, and the one the check run shows.
@@ -184,6 +197,7 @@ class Job(Base):
     trigger: Mapped[str] = mapped_column(String(30))
     trigger_key: Mapped[str] = mapped_column(String(255), unique=True)
     requested_by: Mapped[str] = mapped_column(String(100))
+    owner: Mapped[str] = mapped_column(String(100), server_default="")
     sha: Mapped[str] = mapped_column(String(40), index=True)
     ref: Mapped[str] = mapped_column(String(255))
     pull_request: Mapped[int | None]
@@ -227,32 +241,13 @@ class Job(Base):
     runner: Mapped[Runner | None] = relationship(lazy="joined")
 
     __table_args__ = (
-        Index(
-            "ix_jobs_queued",
-            "lane",
-            "order_key",
-            "id",
-            postgresql_where=text("status = 'queued'"),
-            sqlite_where=text("status = 'queued'"),
-        ),
-        Index(
-            "ix_jobs_leased",
-            "lease_expires_at",
-            postgresql_where=text("status IN ('claimed', 'running')"),
-            sqlite_where=text("status IN ('claimed', 'running')"),
-        ),
-        Index(
-            "ix_jobs_held",
-            "runner_id",
-            postgresql_where=text("status IN ('claimed', 'running')"),
-            sqlite_where=text("status IN ('claimed', 'running')"),
-        ),
-        Index(
-            "ix_jobs_unreported",
-            "next_report_at",
-            postgresql_where=text("reported_event < latest_event"),
-            sqlite_where=text("reported_event < latest_event"),
-        ),
+        _partial("ix_jobs_queued", "lane", "order_key", "id", where="status = 'queued'"),
+        _partial("ix_jobs_owner_queued", "owner", "lane", "order_key", where="status = 'queued'"),
+        _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
+        _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
+        _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
+        _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
+        _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
     )
 
 

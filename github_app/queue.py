@@ -16,9 +16,10 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
+from github_app import fairness
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, is_queued
+from github_app.models import Job, Repository, is_queued
 from github_app.moves import locked, move, utc_now, write_event
 from runner.protocol import Conclusion
 
@@ -40,6 +41,7 @@ class JobRequest:
     Attributes:
         trigger_key: The same request has the same key: a second `submit` gives the first one's job.
         labels: What a robot must have.
+        owner: Whom the job counts for; None: the repository's owner.
         timeout_s: Longest time on the robot, per session [s].
         refusal: The job is made and completed at once; no runner sees it.
     """
@@ -58,6 +60,7 @@ class JobRequest:
     head_repository: str | None = None
     rerun_of: int | None = None
     config_error: dict[str, Any] | None = None
+    owner: str | None = None
     refusal: Refusal | None = None
 
 
@@ -73,20 +76,37 @@ def lane_of(labels: Collection[str]) -> str:
     return lane
 
 
-def submit(session: Session, request: JobRequest, *, now: datetime | None = None) -> Job:
+def submit(
+    session: Session, request: JobRequest, *, queued_max: int | None = None, now: datetime | None = None
+) -> Job:
     """Put a job into the queue, or find the one that the same request made before.
+
+    Args:
+        session: A writing transaction.
+        request: The job.
+        queued_max: Where its owner has so many jobs waiting, it is skipped.
+        now: The time, where it is not now.
 
     Raises:
         ValueError: The labels do not fit a lane.
     """
     now = now or utc_now()
+    owner = (request.owner or session.get_one(Repository, request.repository_id).owner).lower()
+    lane = lane_of(request.labels)
+    fairness.lock_owner(session, owner)
+    same = select(Job).where(Job.trigger_key == request.trigger_key)
+    if (there := session.scalars(same).unique().one_or_none()) is not None:
+        return there
+    refusal = request.refusal or _too_many(session, owner, queued_max)
     values = asdict(request)
     del values["refusal"]
+    robot_s = request.timeout_s * request.sessions
     values.update(
+        owner=owner,
         labels=sorted(set(request.labels)),
-        lane=lane_of(request.labels),
+        lane=lane,
         status=Status.QUEUED.value,
-        order_key=0.0,
+        order_key=0.0 if refusal else fairness.next_tag(session, owner, lane, robot_s),
         created_at=now,
         next_report_at=now,
     )
@@ -94,18 +114,26 @@ def submit(session: Session, request: JobRequest, *, now: datetime | None = None
     statement = insert_(Job).values(values).on_conflict_do_nothing(index_elements=[Job.trigger_key])
     job_id = session.execute(statement.returning(Job.id)).scalar_one_or_none()
     if job_id is None:
-        return session.scalars(select(Job).where(Job.trigger_key == request.trigger_key)).unique().one()
+        return session.scalars(same).unique().one()  # another owner's, in this moment
     job = session.get_one(Job, job_id)
-    # First come, first served. Any other order is a matter of computing this key here.
-    job.order_key = float(job_id)
     write_event(session, job, EventKind.QUEUED, now, {"by": request.requested_by, "trigger": request.trigger})
-    if request.refusal is not None:
-        job.reason = request.refusal.reason
-        move(session, job, EventKind.REFUSED, now=now, conclusion=request.refusal.conclusion)
+    if refusal is not None:
+        job.reason = refusal.reason
+        move(session, job, EventKind.REFUSED, now=now, conclusion=refusal.conclusion)
     else:
         Database.wake(session, "queue")
     session.flush()
     return job
+
+
+def _too_many(session: Session, owner: str, queued_max: int | None) -> Refusal | None:
+    if queued_max is None or fairness.queued_of(session, owner) < queued_max:
+        return None
+    return Refusal(
+        Conclusion.SKIPPED,
+        f"{owner} has {queued_max} jobs waiting, the most that this server keeps for one owner;"
+        " cancel some, or run this again when there are fewer.",
+    )
 
 
 def cancel(session: Session, job_id: int, reason: str, by: str, *, now: datetime | None = None) -> Job:

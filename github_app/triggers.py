@@ -193,7 +193,7 @@ def _push(here: Services, delivery: Delivery) -> Plan:
         requested_by=push.sender.login,
         ref=branch,
     )
-    return Plan(f"job for {head.id}", partial(_remember_and_submit, repository, [request]))
+    return Plan(f"job for {head.id}", partial(_remember_and_submit, here.settings, repository, [request]))
 
 
 def _comment(here: Services, delivery: Delivery) -> Plan:
@@ -205,16 +205,18 @@ def _comment(here: Services, delivery: Delivery) -> Plan:
         comments.reply_once(asked, answer.reply, first_try=delivery.tries == 1)
     return Plan(
         answer.outcome,
-        partial(_remember_and_submit, repository, answer.requests),
+        partial(_remember_and_submit, here.settings, repository, answer.requests),
         partial(comments.react, asked, answer.reaction),
     )
 
 
-def _remember_and_submit(repository: Repository, requests: list[queue.JobRequest], session: Session) -> None:
+def _remember_and_submit(
+    settings: Settings, repository: Repository, requests: list[queue.JobRequest], session: Session
+) -> None:
     records.remember(session, repository)
     session.flush()
     for request in requests:
-        queue.submit(session, request)
+        queue.submit(session, request, queued_max=settings.queued_max)
 
 
 def _installation(here: Services, delivery: Delivery) -> Plan:

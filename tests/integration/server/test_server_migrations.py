@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from server_world import job_request
+from sqlalchemy import inspect, select, text
 
+from github_app import queue
 from github_app.db import Database
-from github_app.models import Base
+from github_app.models import Base, Job, Repository
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -52,3 +54,64 @@ def test_down_and_up_again(empty: Database) -> None:
     assert set(inspect(empty.engine).get_table_names()) <= {"alembic_version"}
     empty.upgrade()
     assert "jobs" in inspect(empty.engine).get_table_names()
+
+
+def _fill(database: Database) -> None:
+    """Two owners' jobs, as the first release stored them."""
+    with database.engine.begin() as connection:
+        for number, owner in ((1, "Alice"), (2, "bob")):
+            connection.execute(
+                text(
+                    "INSERT INTO repositories (id, installation_id, owner, name, private, default_branch)"
+                    " VALUES (:id, 1, :owner, 'spoon', false, 'main')"
+                ),
+                {"id": number, "owner": owner},
+            )
+        for number in range(1, 201):
+            connection.execute(
+                text(
+                    "INSERT INTO jobs (repository_id, trigger, trigger_key, requested_by, sha, ref, config,"
+                    " labels, lane, timeout_s, sessions, status, lost, order_key, created_at, attempt, phase,"
+                    " log_length, latest_event, reported_event, report_tries, next_report_at) VALUES"
+                    " (:repository, 'push', :key, 'x', 'a', 'main', '{}', '[]', 'pendulum', 120, 1,"
+                    " :status, false, :tag, :now, :attempt, '', 0, 0, 0, 0, :now)"
+                ),
+                {
+                    "repository": 1 + number % 2,
+                    "key": f"k{number}",
+                    "status": "queued" if number > 150 else "completed",
+                    "tag": float(number),
+                    "attempt": 0 if number > 150 else 1,
+                    "now": "2026-11-22 12:00:00+00:00" if not database.is_sqlite else "2026-11-22 12:00:00",
+                },
+            )
+
+
+def _order(database: Database) -> list[int]:
+    with database.engine.connect() as connection:
+        rows = connection.execute(text("SELECT id FROM jobs WHERE status = 'queued' ORDER BY order_key, id"))
+        return [number for (number,) in rows]
+
+
+def test_an_upgrade_of_a_filled_database_keeps_the_order_and_so_does_going_back(empty: Database) -> None:
+    empty.upgrade("0001")
+    _fill(empty)
+    before = _order(empty)
+    empty.upgrade()
+    assert _order(empty) == before
+    with empty.write() as session:
+        assert {job.owner for job in session.scalars(select(Job)).unique()} == {"alice", "bob"}
+        carol = Repository(
+            id=3, installation_id=1, owner="carol", name="x", private=False, default_branch="main"
+        )
+        session.add(carol)
+        session.flush()
+        queue.submit(session, job_request(repository_id=3))
+        late = queue.submit(session, job_request(repository_id=1)).id
+    after = _order(empty)
+    assert set(after) - set(before) == set(after[-1:]) | {after[1]}, "carol is next; alice asks for more"
+    assert after[-1] == late
+    empty.downgrade("0001")
+    assert _order(empty) == after
+    empty.upgrade()
+    assert _order(empty) == after

@@ -60,7 +60,7 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     assert sick.returncode == 1
     assert "run `raas-server upgrade`" in sick.stdout
     assert "RAAS_GITHUB_APP_ID, RAAS_GITHUB_PRIVATE_KEY, RAAS_GITHUB_WEBHOOK_SECRET not set" in sick.stdout
-    assert run("upgrade", **settings).stdout == "upgraded the database to 0001\n"
+    assert run("upgrade", **settings).stdout == "upgraded the database to 0002\n"
     key = subprocess.run(["openssl", "genrsa", "2048"], capture_output=True, text=True, check=True).stdout
     known = {"GITHUB_APP_ID": "7", "GITHUB_PRIVATE_KEY": key, "GITHUB_WEBHOOK_SECRET": "s"}
     well = run("doctor", **settings, **known)

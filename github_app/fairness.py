@@ -1,0 +1,155 @@
+"""Whose turn it is: start-time fair queueing over owners, weighted by the robot-seconds they ask for.
+
+Every job gets a tag when it is submitted, and waiting jobs are claimed by ascending tag. The tag is the
+virtual time at which the job starts: the virtual time now, or where the owner's job before it ends, whichever
+is later. So an owner's thousandth job stands a thousand jobs' time behind the present, and whoever comes with
+one job is next. (Goyal, Vin, Cheng: Start-time Fair Queueing, SIGCOMM 1996, with robots for links.)
+
+A tag is never changed: a requeued job has its old place. Owners are charged by looking at their jobs, so
+that a cancelled one, which took no time, costs nothing.
+
+Lanes. The virtual time of a lane is the latest tag that was claimed in it, but not behind the robots that
+serve it, which may have been busy with other lanes. An owner's lead over the virtual time carries over to
+other lanes that share a robot: asking for one robot under several names gains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Select, func, insert, literal_column, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.orm import Session
+
+from github_app import claims
+from github_app.models import Job, Owner, Runner, is_live, is_queued
+from runner.protocol import RobotReport
+
+
+def lock_owner(session: Session, owner: str) -> None:
+    """Make this owner's submissions follow one another until the end of the transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(postgresql_insert(Owner).values(login=owner).on_conflict_do_nothing())
+        session.execute(select(Owner.login).where(Owner.login == owner).with_for_update())
+    elif session.get(Owner, owner) is None:  # a writer of SQLite is alone
+        session.execute(insert(Owner).values(login=owner, latest_tag=0.0))
+
+
+def queued_of(session: Session, owner: str) -> int:
+    """How many jobs of an owner wait."""
+    waiting = select(func.count()).where(is_queued(Job.status), Job.owner == owner)
+    return session.execute(waiting).scalar_one()
+
+
+def next_tag(session: Session, owner: str, lane: str, robot_s: float) -> float:
+    """The tag of an owner's next job. The owner is locked, and the job not there yet.
+
+    Args:
+        session: A writing transaction.
+        owner: Whose.
+        lane: Where it will wait.
+        robot_s: Time it asks for on a robot [s].
+    """
+    lanes = Lanes(session)
+    now = lanes.virtual_time(lane)
+    tag = max(now, _end(session, owner, lane), now + _lead(session, lanes, owner, lane))
+    row = session.get_one(Owner, owner)
+    row.latest_tag = max(row.latest_tag, tag + robot_s)
+    return tag
+
+
+_asked: ColumnElement[float] = Job.timeout_s * Job.sessions
+
+
+def _end(session: Session, owner: str, lane: str) -> float:
+    """Where the owner's last job in the lane ends, in virtual time. What never began does not count."""
+    mine = select(Job.order_key + _asked).where(Job.owner == owner, Job.lane == lane)
+    last = [
+        mine.where(which).order_by(Job.order_key.desc()).limit(1)
+        for which in (is_queued(Job.status), claimed_once(Job.attempt))
+    ]
+    return max((session.execute(each).scalar() or 0.0) for each in last)
+
+
+def _lead(session: Session, lanes: Lanes, owner: str, lane: str) -> float:
+    """How far ahead of the virtual time the owner's waiting jobs in lanes that share a robot reach."""
+    elsewhere = (
+        select(Job.lane, func.max(Job.order_key + _asked))
+        .where(is_queued(Job.status), Job.owner == owner, Job.lane != lane)
+        .group_by(Job.lane)
+    )
+    ends = session.execute(elsewhere).all()
+    return max(
+        (end - lanes.virtual_time(other) for other, end in ends if lanes.share_a_robot(lane, other)),
+        default=0.0,
+    )
+
+
+def claimed_once(attempt: Any) -> ColumnElement[bool]:
+    """`attempt > 0`, written out, as the partial indexes have it."""
+    return cast("ColumnElement[bool]", attempt > literal_column("0"))
+
+
+class Lanes:
+    """The lanes and robots as they are in a transaction; what is asked for is read once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._robots: dict[int, frozenset[str]] | None = None
+        self._heads: dict[str, float] | None = None
+
+    def virtual_time(self, lane: str) -> float:
+        """The virtual time of a lane: what a newcomer's job is tagged with."""
+        claimed = select(func.max(Job.order_key)).where(claimed_once(Job.attempt), Job.lane == lane)
+        return max(self._first(claimed), self._around(lane))
+
+    def _around(self, lane: str) -> float:
+        """The tag that the robots which serve the lane have come to."""
+        serving = {robot for robot, labels in self.robots().items() if claims.serves(labels, lane)}
+        live = self._session.execute(select(Job.runner_id, Job.order_key).where(is_live(Job.status)))
+        busy: dict[int, float] = {}
+        for robot, tag in live:
+            if robot in serving:
+                busy[robot] = max(tag, busy.get(robot, 0.0))
+        if busy:
+            return min(busy.values())
+        # Where no robot serves the lane yet, the next to come may serve every other one too.
+        heads = self.heads().items()
+        waiting = [tag for other, tag in heads if not serving or self.share_a_robot(lane, other)]
+        if waiting:
+            return min(waiting)
+        return self._first(select(func.max(Owner.latest_tag)))  # nobody waits: all begin anew, abreast
+
+    def share_a_robot(self, one: str, other: str) -> bool:
+        """Whether some robot serves both lanes."""
+        return one == other or any(
+            claims.serves(labels, one) and claims.serves(labels, other) for labels in self.robots().values()
+        )
+
+    def robots(self) -> dict[int, frozenset[str]]:
+        """What each runner answers to."""
+        if self._robots is None:
+            rows = self._session.execute(
+                select(Runner.id, Runner.name, Runner.labels, Runner.robot).where(
+                    Runner.revoked_at.is_(None), Runner.robot.is_not(None)
+                )
+            )
+            self._robots = dict(_answering(rows))
+        return self._robots
+
+    def heads(self) -> dict[str, float]:
+        """The waiting lanes and their first tags."""
+        if self._heads is None:
+            heads = claims.waiting_lanes(self._session)
+            self._heads = {lane: tag for lane, (tag, _) in heads.items()}
+        return self._heads
+
+    def _first(self, query: Select[Any]) -> float:
+        found: float | None = self._session.execute(query).scalar()
+        return found or 0.0
+
+
+def _answering(rows: Iterable[Any]) -> Iterable[tuple[int, frozenset[str]]]:
+    for number, name, labels, robot in rows:
+        yield number, claims.served_labels(name, labels, RobotReport.model_validate(robot))
