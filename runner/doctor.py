@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from raas_gym.control import ControlClient, ControlError
+from raas_gym.version import __version__
 from runner import base_image, settings
 from runner.agent import FREE_BYTES_MIN
 from runner.client import Client, ServerError
+from runner.execution import execute
+from runner.happenings import Happenings
+from runner.hardening import ContainerSpec, shell
+from runner.joblog import JobLog
 from runner.sandbox import Engine, SandboxError
 from runner.settings import Settings, SettingsError
 
@@ -37,30 +45,30 @@ def examine(path: Path) -> Iterator[Finding]:
         token = settings.read_token(path)
     except SettingsError as error:
         yield Finding(False, str(error))
-        yield from _docker()
+        yield from _docker(None)
         return
     yield Finding(True, f"settings in {path}: runner {chosen.name} of {chosen.server}")
-    yield from _docker()
+    yield from _docker(chosen)
     yield from _controller(chosen)
     yield from _server(chosen, token)
     yield from _disk(chosen)
 
 
-def _docker() -> Iterator[Finding]:
+def _docker(chosen: Settings | None) -> Iterator[Finding]:
     try:
         engine = Engine(timeout_s=10)
     except SandboxError as error:
         yield Finding(False, str(error))
         return
     try:
-        yield from _engine(engine)
+        yield from _engine(engine, chosen)
     except SandboxError as error:
         yield Finding(False, str(error))
     finally:
         engine.close()
 
 
-def _engine(engine: Engine) -> Iterator[Finding]:
+def _engine(engine: Engine, chosen: Settings | None) -> Iterator[Finding]:
     info = engine.info()
     yield Finding(True, f"Docker {info.get('ServerVersion')} answers")
     for key, wall, remedy in _WALLS:
@@ -71,9 +79,56 @@ def _engine(engine: Engine) -> Iterator[Finding]:
     tag = base_image.tag()
     if engine.image_id(tag):
         yield Finding(True, f"the image {tag} is there")
+        if chosen is not None:
+            yield from _trial(engine, tag, chosen)
     else:
         yield Finding(False, f"the image {tag} is missing: run `raas-runner image build`")
 
+
+def _trial(engine: Engine, tag: str, chosen: Settings) -> Iterator[Finding]:
+    """A container as every job gets it, with a source where sources lie: does it run, and is it alone?"""
+    owner = secrets.token_hex(4)
+    try:
+        chosen.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="doctor-", dir=chosen.data_dir) as scratch:
+            yield _tried(engine, tag, chosen, Path(scratch), owner)
+    except OSError as error:
+        advice = "run doctor as the runner's user, or mend `data_dir`"
+        yield Finding(False, f"{chosen.data_dir} cannot be written ({error.strerror}): {advice}")
+    except SandboxError as error:
+        yield Finding(False, f"no container runs behind the walls of a job: {error}")
+    finally:
+        engine.sweep(owner)
+
+
+def _tried(engine: Engine, tag: str, chosen: Settings, folder: Path, owner: str) -> Finding:
+    folder.chmod(0o755)  # the container's user reads it
+    (folder / "run.py").write_text(_ALONE)
+    limits = chosen.limits(TRIAL_ARTIFACT_BYTES)
+    volume = engine.create_volume(owner, "1-1", limits, tag)
+    spec = ContainerSpec(tag, shell("python run.py"), owner, "1-1", limits, folder, volume=volume.name)
+    log = JobLog(folder / "log", TRIAL_LOG_BYTES)
+    began = time.monotonic()
+    try:
+        ran = execute(engine, spec, log, Happenings(), TRIAL_S)
+    finally:
+        log.close()
+    if ran.exit is not None and ran.exit.code == 0:
+        return Finding(True, f"a container runs behind the walls of a job ({time.monotonic() - began:.1f} s)")
+    last = log.tail().strip().splitlines()[-1:] or [f"it did not end within {TRIAL_S:g} s"]
+    return Finding(False, f"a container behind the walls of a job does not work: {last[0][:300]}")
+
+
+TRIAL_S = 60.0
+TRIAL_LOG_BYTES = 16 * 1024
+TRIAL_ARTIFACT_BYTES = 1 << 20
+_ALONE = """\
+import raas_gym
+from pathlib import Path
+Path("/artifacts/trial").write_text("kept")
+others = [p.name for p in Path("/sys/class/net").iterdir() if (p / "operstate").read_text() == "up\\n"]
+raise SystemExit(f"it has a network: {others}" if others else 0)
+"""
 
 _CMDLINE = "add `cgroup_enable=memory cgroup_memory=1` to the kernel's command line (on Raspberry Pi OS \
 /boot/firmware/cmdline.txt) and reboot"
@@ -94,6 +149,9 @@ def _controller(chosen: Settings) -> Iterator[Finding]:
     yield Finding(
         good, f"robot {status.robot} ({status.plant} {status.kind}): {status.state}. {status.message}"
     )
+    if status.software != __version__:
+        text = f"the controller is of version {status.software}, this runner of {__version__}"
+        yield Finding(False, f"{text}: install the same on both and restart them")
     for warning in status.warnings:
         yield Finding(False, f"robot {status.robot}: {warning}")
 

@@ -61,8 +61,19 @@ def test_check_names_file_and_line(tmp_path: Path) -> None:
     assert f"{tmp_path}/.raas.yml:3: unknown key `timeuot`; did you mean `timeout`?" in output
 
 
-def test_check_misses_the_program(tmp_path: Path) -> None:
-    assert "run.py is missing" in _raas("check", tmp_path, status=1).output
+@pytest.mark.parametrize(
+    ("files", "code", "words"),
+    [
+        ({"run.py": ""}, 0, "the defaults hold"),
+        ({}, 1, "run.py is missing"),
+        ({"run.py": "", ".raas.yml": "timeout: 60\nimge: ml\n"}, 1, ".raas.yml:2: unknown key `imge`"),
+        ({".raas.yml": "run: python main.py\n"}, 0, "runs `python main.py` on pendulum"),
+    ],
+)
+def test_raas_check(tmp_path: Path, files: dict[str, str], code: int, words: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert words in _raas("check", tmp_path, status=code).output
 
 
 def test_schema_is_json() -> None:

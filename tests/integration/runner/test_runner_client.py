@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from runner import settings
-from runner.cli import raas, raas_runner
+from runner.cli import raas_runner
 from runner.client import Client, ConflictError, RefusedError, UnreachableError
 from runner.protocol import ArtifactUpload, Heartbeat
 
@@ -202,24 +202,3 @@ def test_doctor_says_that_docker_is_missing(no_docker: Callable[[str], None], tm
     assert done.exit_code == 1
     assert "FIX  Docker is not installed or not running" in done.output
     assert "raas-runner register" in done.output
-
-
-@pytest.mark.parametrize(
-    ("files", "code", "words"),
-    [
-        ({"run.py": ""}, 0, "the defaults hold"),
-        ({}, 1, "run.py is missing"),
-        ({"run.py": "", ".raas.yml": "timeout: 60\nimge: ml\n"}, 1, ".raas.yml:2: unknown key `imge`"),
-        ({".raas.yml": "run: python main.py\n"}, 0, "runs `python main.py` on pendulum"),
-    ],
-)
-def test_raas_check(tmp_path: Path, files: dict[str, str], code: int, words: str) -> None:
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    done = CliRunner().invoke(raas, ["check", str(tmp_path)])
-    assert done.exit_code == code
-    assert words in done.output
-
-
-def test_the_schema_is_json() -> None:
-    assert json.loads(CliRunner().invoke(raas, ["schema"]).output)["title"] == ".raas.yml"
