@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from demo.processes import script
+from demo.processes import script, wait_until
+from raas_gym.control import ControlClient, ControlError
 from raas_gym.trajectory import load
 from runner.sandbox import JOB_LABEL, OWNER_LABEL
 
@@ -86,6 +88,14 @@ def _in_docker(owner: str) -> list[str]:
         for one in (command, volumes)
         for name in subprocess.run(one, capture_output=True, text=True, check=True).stdout.split()
     ]
+
+
+def _answers(socket: Path) -> bool:
+    try:
+        ControlClient(str(socket), timeout_s=5.0).status()
+    except ControlError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -167,9 +177,12 @@ def test_what_a_killed_run_left_is_removed_by_the_next(repository: Repository) -
         owner = repository.owner()
         process.kill()
     assert _in_docker(owner) != []
+    socket = Path(tempfile.gettempdir(), f"raas-run-{owner}", "control.sock")
+    wait_until(lambda: not _answers(socket), 20, "the controller to end with its parent")
     repository.write({"run.py": STEPPING.format(steps=2)})
     repository.run()
     assert _in_docker(owner) == []
+    assert not socket.parent.exists()
 
 
 def test_two_runs_side_by_side_leave_each_other_alone(repository: Repository, tmp_path: Path) -> None:
