@@ -46,7 +46,7 @@ REASONS = {
     "protocol": "protocol_error",
     "version": "protocol_error",
     "robot": "safety",
-    "stalled": "safety",
+    "stalled": "controller_lost",
 }
 """The host's words for an end, in the control contract's."""
 

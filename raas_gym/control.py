@@ -65,7 +65,7 @@ END_REASONS = (
     "protocol_error",  # a malformed or oversized message from the container
     "safety",  # a limit of the robot ended it
     "emergency_stop",
-    "controller_lost",  # the controller died during the session
+    "controller_lost",  # the controller died during the session, or could not keep its clock
 )
 
 _T = TypeVar("_T")

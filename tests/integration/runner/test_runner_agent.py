@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
@@ -273,6 +274,19 @@ def test_a_lost_lease_during_the_run_is_amended(lab: Lab) -> None:
     lab.runner.signal(signal.SIGCONT)
     wait_until(lambda: lab.job(number)["conclusion"] == "success", 30, "the amendment")
     assert lab.sessions(number) == 1
+
+
+def test_a_controller_that_lost_its_clock_is_no_fault_of_the_program(lab: Lab) -> None:
+    number = lab.push(STEPPING.format(steps=1000))
+    lab.until(number, "running")
+    lab.stepping(number)
+    controller = lab.stack.processes["controller"]
+    controller.signal(signal.SIGSTOP)
+    time.sleep(1.5)  # the trouble itself: longer than the host forgives
+    controller.signal(signal.SIGCONT)
+    job = lab.until(number, "completed")
+    assert job["conclusion"] == "neutral"
+    assert "behind its clock" in job["reason"]
 
 
 def test_a_cancel_ends_the_run(lab: Lab) -> None:
