@@ -131,6 +131,7 @@ class Campaign:
             wait_until(self._settled, patience, "every job to be concluded and reported", LOOK_S)
         except TimeoutError as error:
             self.problems.append(str(error))
+        self._tell("every job has ended")
         self.look()
         self._restart_runner_cleanly()
 
