@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -100,3 +101,14 @@ class Lab:
     def sessions(self) -> list[str]:
         """The controller's ledger, a line for each session that was ever opened."""
         return (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
+
+    def leftovers(self) -> list[str]:
+        """Names of our runner's containers and volumes that exist at this moment."""
+        owner = (self.stack.data / "runner" / "owner").read_text().strip()
+        label = f"label=raas.owner={owner}"
+        containers = ["docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}"]
+        volumes = ["docker", "volume", "ls", "--quiet", "--filter", label]
+        outputs = [
+            subprocess.run(c, capture_output=True, text=True, check=True) for c in (containers, volumes)
+        ]
+        return [name for output in outputs for name in output.stdout.split()]

@@ -78,6 +78,9 @@ def test_runner_gone_for_good_leaves_no_job_stuck(own_lab: Lab, stepping: Steppi
     (run,) = lab.finished(name, sha)
     assert run["conclusion"] == "neutral"
     assert len(lab.sessions()) == 1
+    assert lab.leftovers()
+    lab.stack.start_runner()
+    wait_until(lambda: not lab.leftovers(), 30, "the runner to clean up after its former self")
 
 
 def test_controller_killed_during_the_run_keeps_what_it_recorded(own_lab: Lab, stepping: Stepping) -> None:
