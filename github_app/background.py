@@ -93,7 +93,7 @@ class Background:
             while not self._stopping.is_set():
                 try:
                     handled = loop.work()
-                except Exception:  # noqa: PERF203 - the loop is for surviving
+                except Exception:
                     pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                     failures += 1
                     log.exception("the loop `%s` failed; it goes on in %g s", loop.name, pause_s)

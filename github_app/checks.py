@@ -17,7 +17,7 @@ import logging
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -58,7 +58,7 @@ def recover(here: Services) -> None:
     """End the leases of a process that died. Only where this one is the only one."""
     waiting = update(Job).where(Job.reported_event < Job.latest_event, Job.report_tries > 0)
     with here.db.write() as session:
-        session.execute(waiting.values(next_report_at=datetime.now(timezone.utc)))
+        session.execute(waiting.values(next_report_at=datetime.now(UTC)))
 
 
 def reconcile(app: Flask) -> int:
@@ -76,7 +76,7 @@ def reconcile(app: Flask) -> int:
 
 
 def _take(here: Services) -> list[Taken]:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     due = (
         select(Job)
         .where(Job.reported_event < Job.latest_event, Job.next_report_at <= now)
@@ -134,7 +134,7 @@ def _renewed(here: Services, taken: Taken) -> bool:
     renew = (
         update(Job)
         .where(Job.id == taken.job.id, Job.next_report_at == taken.lease)
-        .values(next_report_at=datetime.now(timezone.utc) + LEASE)
+        .values(next_report_at=datetime.now(UTC) + LEASE)
         .returning(Job.id)
     )
     with here.db.write() as session:
@@ -155,7 +155,7 @@ def payload(view: JobView) -> dict[str, Any]:
     if view.status is not Status.COMPLETED:
         return {**body, "status": "queued" if view.status is Status.QUEUED else "in_progress"}
     assert view.conclusion is not None  # noqa: S101  # the transition table sees to it
-    ended = _time(view.completed_at or datetime.now(timezone.utc))
+    ended = _time(view.completed_at or datetime.now(UTC))
     return {**body, "status": "completed", "conclusion": view.conclusion.value, "completed_at": ended}
 
 
@@ -172,7 +172,7 @@ def _settle(here: Services, taken: Taken) -> None:
         session.execute(
             update(Job)
             .where(Job.id == taken.job.id, Job.reported_event < taken.event)
-            .values(reported_event=taken.event, report_tries=0, next_report_at=datetime.now(timezone.utc))
+            .values(reported_event=taken.event, report_tries=0, next_report_at=datetime.now(UTC))
         )
 
 
@@ -184,7 +184,7 @@ def _later(here: Services, taken: Taken, error: Exception) -> None:
         _settle(here, taken)
         return
     pause = min(timedelta(seconds=2 ** min(tries, 12)), PAUSE_MAX)
-    due = datetime.now(timezone.utc) + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load only
+    due = datetime.now(UTC) + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load only
     values: dict[str, Any] = {"next_report_at": due}
     if isinstance(error, RateLimitedError):
         values = {"next_report_at": max(due, error.until)}
@@ -193,4 +193,4 @@ def _later(here: Services, taken: Taken, error: Exception) -> None:
 
 
 def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

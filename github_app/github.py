@@ -15,7 +15,7 @@ import binascii
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -227,7 +227,7 @@ class GitHub:
         for pause_s in READ_PAUSES_S:
             try:
                 return self._call(repository, needs, "GET", path, shape, params=params)
-            except GitHubUnavailableError as error:  # noqa: PERF203  # the loop is for retries
+            except GitHubUnavailableError as error:  # the loop is for retries
                 if isinstance(error, RateLimitedError):
                     raise
                 time.sleep(pause_s)
@@ -265,7 +265,7 @@ class GitHub:
 
     def _token(self, key: tuple[int, int, str]) -> str:
         """A token for one installation, repository and permission."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         known = self._tokens.get(key)
         if known is not None and known[1] - TOKEN_MARGIN > now:
             return known[0]
@@ -303,7 +303,7 @@ class GitHub:
         until = self._blocked.get(installation)
         if until is None:
             return
-        if until > datetime.now(timezone.utc):
+        if until > datetime.now(UTC):
             raise RateLimitedError("GitHub's rate limit is not over yet", until)
         self._blocked.pop(installation, None)
 
@@ -313,7 +313,7 @@ class GitHub:
         try:
             yield
         except RateLimitExceeded as error:
-            until = datetime.now(timezone.utc) + min(error.retry_after, RATE_LIMIT_MAX)
+            until = datetime.now(UTC) + min(error.retry_after, RATE_LIMIT_MAX)
             self._blocked[installation] = until
             raise RateLimitedError(f"{what}: GitHub's rate limit is reached", until) from error
         except RequestFailed as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -97,7 +97,7 @@ class Intake:
         return group
 
     def _commit(self, group: list[_Ticket]) -> None:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         rows = [_row(ticket.arrival, now) for ticket in group]
         insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
         statement = insert(Delivery).on_conflict_do_nothing(index_elements=[Delivery.guid])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from pydantic import ValidationError
@@ -199,7 +199,7 @@ def waiting(session: Session, job: Job) -> Waiting:
 
 
 def _robots(session: Session, lane: str) -> list[Robot]:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     live = (Status.CLAIMED.value, Status.RUNNING.value)
     busy = set(session.scalars(select(Job.runner_id).where(Job.status.in_(live))))
     found = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from sqlalchemy import Table, insert
@@ -24,7 +24,7 @@ class NoSuchJobError(Exception):
 
 def utc_now() -> datetime:
     """The time on this machine. Servers that share a database need clocks that agree within a second."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def locked(session: Session, job_id: int) -> Job:

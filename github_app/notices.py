@@ -89,6 +89,6 @@ class Notices:
             try:
                 with psycopg.connect(self._dsn, autocommit=True, connect_timeout=10) as connection:
                     work(connection)
-            except psycopg.Error as error:  # noqa: PERF203 - the loop is for retries
+            except psycopg.Error as error:
                 log.warning("no notices between servers: %s", error)
                 self._stopping.wait(RETRY_S)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, abort, render_template
@@ -174,7 +174,7 @@ def _robots(session: Session) -> list[dict[str, Any]]:
 
 
 def _robot_state(runner: Runner) -> str:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     if runner.seen_at is None or runner.robot is None:
         return "never heard of"
     if now - runner.seen_at >= job_view.ONLINE:
@@ -217,8 +217,8 @@ def _pieces(database: Database, job: Job) -> Iterator[bytes]:
 @blueprint.app_template_filter("moment")
 def moment(at: datetime) -> str:
     """A time for people, in UTC."""
-    form = "%d %b %Y, %H:%M" if datetime.now(timezone.utc) - at > timedelta(days=300) else "%d %b, %H:%M:%S"
-    return at.astimezone(timezone.utc).strftime(form)
+    form = "%d %b %Y, %H:%M" if datetime.now(UTC) - at > timedelta(days=300) else "%d %b, %H:%M:%S"
+    return at.astimezone(UTC).strftime(form)
 
 
 blueprint.add_app_template_filter(one_line, "shown")

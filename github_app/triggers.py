@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from flask import Flask
@@ -95,7 +95,7 @@ def recover(here: Services) -> None:
     """End the leases of a process that died. Only where this one is the only one."""
     waiting = update(Delivery).where(Delivery.processed_at.is_(None))
     with here.db.write() as session:
-        session.execute(waiting.values(next_try_at=datetime.now(timezone.utc)))
+        session.execute(waiting.values(next_try_at=datetime.now(UTC)))
 
 
 def process_pending(app: Flask) -> int:
@@ -113,7 +113,7 @@ def process_pending(app: Flask) -> int:
 
 
 def _take(here: Services) -> list[Delivery]:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     due = (
         select(Delivery)
         .where(Delivery.processed_at.is_(None), Delivery.next_try_at <= now)
@@ -149,7 +149,7 @@ def _settle(here: Services, delivery: Delivery, plan: Plan, error: str | None = 
     done = (
         update(Delivery)
         .where(Delivery.id == delivery.id, Delivery.processed_at.is_(None))
-        .values(processed_at=datetime.now(timezone.utc), outcome=plan.outcome, error=error)
+        .values(processed_at=datetime.now(UTC), outcome=plan.outcome, error=error)
         .returning(Delivery.id)
     )
     with here.db.write() as session:
@@ -161,7 +161,7 @@ def _settle(here: Services, delivery: Delivery, plan: Plan, error: str | None = 
 
 
 def _later(here: Services, delivery: Delivery, error: Exception) -> None:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     if now - delivery.received_at > AGE_MAX:
         _settle(here, delivery, Plan("given up"), error=f"still failing after days: {error}")
         return

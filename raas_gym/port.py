@@ -162,7 +162,7 @@ class Port:
         while not self._closing.is_set():
             try:
                 self._admit(self._listener.accept()[0])
-            except OSError:  # noqa: PERF203 - the caller has gone again, or files are short for a moment: stay
+            except OSError:
                 self._closing.wait(0.05)
 
     def _admit(self, peer: socket.socket) -> None:

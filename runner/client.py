@@ -220,7 +220,7 @@ class Client:
         while True:
             try:
                 return attempt()
-            except _RetryError as error:  # noqa: PERF203  # retrying is what this loop is for
+            except _RetryError as error:  # retrying is what this loop is for
                 wait = max(error.after_s, pause * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
                 if time.monotonic() + wait > deadline or self._stopping.wait(wait):
                     raise UnreachableError(str(error)) from error

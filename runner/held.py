@@ -135,7 +135,7 @@ class Store:
         for place in sorted(self._jobs.glob("*/job.json"), key=lambda p: p.stat().st_ctime):
             try:
                 found.append(HeldJob.model_validate_json(place.read_bytes()))
-            except ValidationError:  # noqa: PERF203  # written by another version: nobody can conclude it here
+            except ValidationError:  # written by another version: nobody can conclude it here
                 self.set_aside(place.parent.name)
         return found
 

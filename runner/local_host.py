@@ -132,7 +132,7 @@ def _answering(process: subprocess.Popen[bytes], control: ControlClient, log: Pa
     while True:
         try:
             control.status()
-        except ControlError as error:  # noqa: PERF203  # repeating is what this loop is for
+        except ControlError as error:  # repeating is what this loop is for
             if process.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:] or [str(error)]
                 raise LocalError(f"the simulated robot did not start: {last[0]}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from runner.execution import Ran, execute
 from runner.hardening import ContainerSpec
@@ -33,7 +33,7 @@ class Motion:
     def run(self) -> None:
         """One session after the other, until one does not go well."""
         self._desk.pulse.phase = "running"
-        self._evidence.started_at = datetime.now(timezone.utc)
+        self._evidence.started_at = datetime.now(UTC)
         count = self._desk.job.sessions
         for number in range(count):
             if count > 1:
@@ -41,7 +41,7 @@ class Motion:
             ran = self._session(number)
             if not self._evidence.add(ran, self._sessions.summary(number)):
                 break
-        self._evidence.ended_at = datetime.now(timezone.utc)
+        self._evidence.ended_at = datetime.now(UTC)
 
     def conclude(self) -> Finish:
         """Collect the results; the verdict."""

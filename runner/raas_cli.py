@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -204,7 +204,7 @@ def _timed(config: RepoConfig, timeout_s: float | None) -> RepoConfig:
 def _fresh(out: Path | None) -> Path:
     """Where results go: nothing is there yet that they could overwrite."""
     if out is None:
-        return Path(RESULTS_FOLDER, f"{datetime.now(timezone.utc):%Y-%m-%d_%H%M%S_%f}"[:-3])
+        return Path(RESULTS_FOLDER, f"{datetime.now(UTC):%Y-%m-%d_%H%M%S_%f}"[:-3])
     if out.exists() and any(out.iterdir()):
         raise _ConfigError(f"{out} holds files already: name a new or empty folder with --out")
     return out

@@ -91,7 +91,7 @@ class Sessions:
         for summary in summaries:
             try:
                 self._control.forget(summary.job, summary.attempt, summary.number)
-            except ControlError as error:  # noqa: PERF203  # each session is its own
+            except ControlError as error:  # each session is its own
                 logger.warning("job %s: the controller keeps its files: %s", summary.job, error)
 
     def _request(self, number: int) -> SessionRequest:
@@ -156,7 +156,7 @@ def _patiently(call: Callable[[], _T], budget_s: float, passing: tuple[str, ...]
     while True:
         try:
             return call()
-        except ControlError as error:  # noqa: PERF203  # repeating is what this loop is for
+        except ControlError as error:  # repeating is what this loop is for
             if error.code not in passing or time.monotonic() + _PAUSE_S > deadline:
                 raise SessionError(str(error)) from error
             time.sleep(_PAUSE_S)

@@ -21,7 +21,7 @@ def write(folder: Path) -> Iterator[tuple[str, bool]]:
         try:
             with (folder / name).open("xb") as file:
                 file.write((_HERE / source).read_bytes())
-        except FileExistsError:  # noqa: PERF203  # each file is its own
+        except FileExistsError:  # each file is its own
             yield name, False
         else:
             yield name, True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -89,7 +89,7 @@ def _once(stack: Stack, number: int) -> Times:
         return bool(runs) and runs[0]["status"] == "completed"
 
     wait_until(done, 60, "the check run", every_s=0.02)
-    shown = datetime.now(timezone.utc).timestamp()
+    shown = datetime.now(UTC).timestamp()
     (run,) = stack.world.check_runs(NAME, sha, app_id=stack.app.id)
     if run["conclusion"] != "success":
         raise SystemExit(f"the run did not succeed: {run['output']}")
@@ -111,7 +111,7 @@ def _received(database: Path, sha: str) -> float:
             "SELECT received_at FROM deliveries WHERE event = 'push' AND instr(payload, ?) ORDER BY id",
             (sha.encode(),),
         )
-        return datetime.fromisoformat(rows.fetchone()[0]).replace(tzinfo=timezone.utc).timestamp()
+        return datetime.fromisoformat(rows.fetchone()[0]).replace(tzinfo=UTC).timestamp()
 
 
 if __name__ == "__main__":

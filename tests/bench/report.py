@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench-results"
@@ -59,7 +59,7 @@ class Report:
         RESULTS.mkdir(exist_ok=True)
         path = RESULTS / f"{self.name}.json"
         machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        when = datetime.now(UTC).isoformat(timespec="seconds")
         path.write_text(
             json.dumps(
                 {"when": when, "machine": machine, "lines": [asdict(one) for one in self.lines]}, indent=1

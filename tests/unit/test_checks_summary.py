@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from github_app.summary import TEXT_MAX, output
 from github_app.verdict import TITLE_MAX, duration, title
 from runner.protocol import Annotation, Conclusion, Finish, SessionResult
 
-NOW = datetime(2026, 11, 20, 14, 2, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
 SCORES = {
     "episode_return": -312.4,
     "upright_time": 14.2,

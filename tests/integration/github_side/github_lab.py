@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,7 +62,7 @@ class Lab:
 
     def make_due(self) -> None:
         """As if every pause and lease were over."""
-        past = datetime(2020, 1, 1, tzinfo=timezone.utc)
+        past = datetime(2020, 1, 1, tzinfo=UTC)
         with self.here.db.write() as session:
             session.execute(update(Delivery).values(next_try_at=past))
             session.execute(update(Job).values(next_report_at=past))
@@ -106,7 +106,7 @@ class Lab:
         with self.here.db.write() as session:
             known = session.scalar(select(Runner).where(Runner.name == runner))
             if known is None:
-                known = Runner(name=runner, labels=["pendulum"], created_at=datetime.now(timezone.utc))
+                known = Runner(name=runner, labels=["pendulum"], created_at=datetime.now(UTC))
                 known.token_hash = runner
                 session.add(known)
                 session.flush()

@@ -6,7 +6,7 @@ import itertools
 import secrets
 import tempfile
 from collections import defaultdict
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from github_app.leases import Holder, LeaseRules
 from github_app.models import Job, Runner
 from runner.protocol import Conclusion, Finish, RobotReport
 
-T0 = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULES = LeaseRules(lease_s=30.0, prepare_s=900.0, log_bytes_max=1000)
 ROBOT = RobotReport.model_validate(
     {"kind": "pendulum", "plant": "simulated", "env_ids": [], "healthy": True, "passport": "simulated"}

@@ -6,7 +6,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Queue(RuleBasedStateMachine):
         self.db = Database(f"sqlite:///{Path(self.folder.name)}/raas.sqlite3")
         self.db.upgrade()
         add_repository(self.db)
-        self.now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
         with self.db.write() as session:
             session.add_all([Runner(name=name, labels=[], created_at=self.now) for name in ("goose", "duck")])
         self.submitted: list[int] = []

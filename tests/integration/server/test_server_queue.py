@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from server_world import add_repository, events, job_request, submit
@@ -20,7 +20,7 @@ from github_app.swift_claim import Claimed
 from runner.protocol import Conclusion, Finish, Heartbeat, RobotReport
 from runner.protocol import LogChunk as LogPiece
 
-T0 = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RULES = LeaseRules(lease_s=30.0, prepare_s=900.0, log_bytes_max=1000)
 LEASE = timedelta(seconds=30)
 
