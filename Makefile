@@ -15,7 +15,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## everything the tests and the demo need, system packages included where this user may
-	@tools/bootstrap.sh python docker postgres chromium node $(if $(CI),pi train)
+	@tools/bootstrap.sh python docker postgres chromium node systemd $(if $(CI),pi train)
 	@python -m demo.openapi
 
 setup-train: ## PyTorch and Stable-Baselines3 too (large): without them the tests of training are skipped

