@@ -29,40 +29,29 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _socket_option(command: _F) -> _F:
+def _path_option(
+    flag: str, default: str, variable: str, help_: str, *, folder: bool = False
+) -> Callable[[_F], _F]:
+    """An option for one of the daemon's places, also settable by an environment variable."""
     return click.option(
-        "--socket",
-        "socket",
-        type=click.Path(path_type=Path),
-        default=Path("/run/raas/controller.sock"),
+        flag,
+        type=click.Path(path_type=Path, file_okay=not folder),
+        default=Path(default),
         show_default=True,
-        envvar="RAAS_CONTROLLER_SOCKET",
-        help="The control socket.",
-    )(command)
+        envvar=variable,
+        help=help_,
+    )
 
 
-def _data_option(command: _F) -> _F:
-    return click.option(
-        "--data-dir",
-        "data_dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("/var/lib/raas-controller"),
-        show_default=True,
-        envvar="RAAS_CONTROLLER_DATA_DIR",
-        help="Ledger and results.",
-    )(command)
-
-
-def _guardian_option(command: _F) -> _F:
-    return click.option(
-        "--guardian",
-        "guardian",
-        type=click.Path(path_type=Path),
-        default=Path("/run/raas-guardian/guardian.sock"),
-        show_default=True,
-        envvar="RAAS_GUARDIAN_SOCKET",
-        help="The guardian's socket.",
-    )(command)
+_socket_option = _path_option(
+    "--socket", "/run/raas/controller.sock", "RAAS_CONTROLLER_SOCKET", "The control socket."
+)
+_data_option = _path_option(
+    "--data-dir", "/var/lib/raas-controller", "RAAS_CONTROLLER_DATA_DIR", "Ledger and results.", folder=True
+)
+_guardian_option = _path_option(
+    "--guardian", "/run/raas-guardian/guardian.sock", "RAAS_GUARDIAN_SOCKET", "The guardian's socket."
+)
 
 
 def _levels_option(command: _F) -> _F:
