@@ -202,8 +202,10 @@ while True:
     time.sleep(0.1)
 """,
         timeout_s=1.5,
+        command="python run.py; touch /artifacts/went-on",
     )
-    assert done.artifacts()["artifacts/saved"] == b"yes"
+    assert done.artifacts() == {"artifacts/saved": b"yes"}
+    assert done.ran.exit.code == 0
 
 
 def test_children_left_behind_end_with_the_program(run: Run) -> None:
