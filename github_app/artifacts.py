@@ -21,7 +21,7 @@ from github_app import answers, policy, services
 from github_app.answers import ApiError
 from github_app.config import Settings
 from github_app.models import Artifact, Job
-from github_app.stores import Blob, Delivery, FileStore, UploadRefusedError
+from github_app.stores import Blob, Delivery, FileStore, UploadRefusedError, job_prefix
 from runner.protocol import ArtifactOffer
 
 PIECE = 1 << 16
@@ -98,13 +98,15 @@ def mark_stored(row: Artifact, blob: Blob, now: datetime) -> None:
 
 
 def listing(session: Session, job: Job) -> list[Artifact]:
-    """The stored files of the latest attempt, by name."""
+    """The stored files of the latest attempt, by name; none once they were given up (`retention`)."""
+    if job.files_removed_at is not None:
+        return []
     return [row for row in _of_attempt(session, job) if row.stored_at is not None]
 
 
 def blob_of(row: Artifact) -> Blob:
     """The row's place in the store. The digest is part of it: another file never overwrites this one."""
-    return Blob(f"jobs/{row.job_id}/{row.id}-{row.sha256[:16]}", row.size, row.sha256)
+    return Blob(f"{job_prefix(row.job_id)}{row.id}-{row.sha256[:16]}", row.size, row.sha256)
 
 
 def url_of(settings: Settings, row: Artifact) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 
-from github_app import checks, claims, leases, services, triggers
+from github_app import checks, claims, leases, retention, services, triggers
 from github_app.moves import utc_now
 from github_app.notices import Notices
 from github_app.services import Services
@@ -61,6 +61,7 @@ class Background:
             Loop("deliveries", ("deliveries",), IDLE_S, lambda: triggers.process_pending(app)),
             Loop("checks", ("checks",), IDLE_S, lambda: checks.reconcile(app)),
             Loop("queue", ("queue",), IDLE_S, lambda: offer_jobs(here)),
+            Loop("retention", (), retention.INTERVAL_S, lambda: retention.sweep(here)),
             Loop("reaper", (), min(5.0, here.settings.lease_s / 4), reaper.work),
         )
         self._threads = [

@@ -35,6 +35,8 @@ class Settings:
         owners: Logins (lower case) whose repositories may use the robots, or `{"*"}`.
         secret_key: Signs URLs and sessions.
         queued_max: Most jobs of one owner that wait.
+        keep_s: Logs and artifacts are kept so long after a job's end [s]; None: for ever.
+        keep_deliveries_s: Likewise webhook deliveries that were worked on.
         prepare_s: Longest time from claim to `running` [s].
         lease_s: A claim lapses this long after the last heartbeat [s].
         workers: Server processes; more than one needs PostgreSQL.
@@ -64,6 +66,8 @@ class Settings:
     artifact_bytes_max: int
     artifact_count_max: int
     source_bytes_max: int
+    keep_s: float | None
+    keep_deliveries_s: float | None
     lease_s: float
     heartbeat_s: float
     workers: int
@@ -186,6 +190,8 @@ def _settings(reader: _Reader) -> Settings:
         artifact_bytes_max=reader.get("RAAS_ARTIFACT_BYTES_MAX", parsers.size, "200M"),
         artifact_count_max=reader.get("RAAS_ARTIFACT_COUNT_MAX", parsers.count(1, 1000), "200"),
         source_bytes_max=reader.get("RAAS_SOURCE_BYTES_MAX", parsers.size, "100M"),
+        keep_s=reader.get("RAAS_KEEP_DAYS", parsers.days, "90"),
+        keep_deliveries_s=reader.get("RAAS_KEEP_DELIVERIES_DAYS", parsers.days, "30"),
         lease_s=reader.get("RAAS_LEASE_S", parsers.seconds(0.2, 3600), "30"),
         heartbeat_s=reader.get("RAAS_HEARTBEAT_S", parsers.seconds(0.05, 600), "5"),
         workers=reader.get(

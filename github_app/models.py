@@ -188,6 +188,7 @@ class Job(Base):
         latest_event, reported_event: The newest event's id, and the one the check run shows.
         results: The runner's `Finish`, less the log.
         log_length: Bytes of log stored for the attempt in `attempt`.
+        files_removed_at: When log and artifacts were given up (`retention`).
     """
 
     __tablename__ = "jobs"
@@ -230,6 +231,7 @@ class Job(Base):
     phase: Mapped[str] = mapped_column(String(200), default="")
     results: Mapped[dict[str, Any] | None]
     log_length: Mapped[int] = mapped_column(BigInteger, default=0)
+    files_removed_at: Mapped[datetime | None]
 
     latest_event: Mapped[int] = mapped_column(BigInteger, default=0)
     reported_event: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -248,6 +250,7 @@ class Job(Base):
         _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
+        _partial("ix_jobs_kept", "completed_at", where="status = 'completed' AND files_removed_at IS NULL"),
     )
 
 

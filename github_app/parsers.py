@@ -137,6 +137,19 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def days(value: str) -> float | None:
+    """A time in days, as seconds; `forever` is None."""
+    if value.lower() == "forever":
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not 1 <= number <= 36500:
+        raise ValueError(f"is {value!r}; write a number of days, at least 1, or `forever`")
+    return number * 86400
+
+
 def count(low: int, high: int) -> Callable[[str], int]:
     """A parser of whole numbers between `low` and `high`."""
 

@@ -14,7 +14,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from github_app.config import Settings
-from github_app.stores import UPLOAD_VALID_S, Blob, Delivery, StoreError, UploadRefusedError
+from github_app.stores import UPLOAD_VALID_S, Blob, Delivery, StoreError, UploadRefusedError, job_prefix
 from runner.protocol import ArtifactUpload
 
 DOWNLOAD_VALID_S = 300
@@ -103,6 +103,21 @@ class S3Store:
             "ResponseContentDisposition": delivery.disposition,
         }
         return str(self._signer.generate_presigned_url("get_object", parameters, DOWNLOAD_VALID_S))
+
+    def remove_job(self, job_id: int) -> None:
+        """All objects of its prefix."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._named(job_prefix(job_id))
+        )
+        try:
+            # One by one: deleting many in a request needs a checksum that not every store knows.
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+        except _ERRORS as error:
+            raise StoreError(
+                f"cannot remove the files of job {job_id} ({error}); it is tried again"
+            ) from error
 
     def check(self) -> str:
         """Put, get and delete an object."""

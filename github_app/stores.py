@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,12 +70,24 @@ class Store(Protocol):
     def address(self, blob: Blob, delivery: Delivery) -> str:
         """Where a browser may fetch it for the next minutes."""
 
+    def remove_job(self, job_id: int) -> None:
+        """Remove whatever a job left here, finished uploads or not. Repeats change nothing.
+
+        Raises:
+            StoreError: It did not work, or not wholly.
+        """
+
     def check(self) -> str:
         """Write, read and remove something; returns a sentence.
 
         Raises:
             StoreError: It did not work.
         """
+
+
+def job_prefix(job_id: int) -> str:
+    """Where keys of a job's files begin."""
+    return f"jobs/{job_id}/"
 
 
 def open_store(settings: Settings) -> Store:
@@ -158,6 +171,17 @@ class FileStore:
     def address(self, blob: Blob, delivery: Delivery) -> str:
         """Never asked: files are served from their path."""
         raise StoreError("local artifacts have no address of their own; serve their path")
+
+    def remove_job(self, job_id: int) -> None:
+        """Its directory."""
+        try:
+            shutil.rmtree(self.root / job_prefix(job_id))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(
+                f"cannot remove the files of job {job_id} ({error}); check their owner"
+            ) from error
 
     def identity(self) -> str:
         """A name that this directory keeps, made up on first use."""

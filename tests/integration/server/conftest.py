@@ -8,6 +8,7 @@ from pathlib import Path
 
 import postgres as pg
 import pytest
+import s3_server
 from needs import need
 from server_world import MakeSettings, World
 
@@ -66,6 +67,21 @@ def database(database_url: str) -> Iterator[Database]:
     found = Database(database_url)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3."""
+    with s3_server.serve(tmp_path_factory.mktemp("s3")) as address:
+        yield address
+
+
+@pytest.fixture
+def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, and this process knows its credentials."""
+    for name, value in s3_server.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return s3_address
 
 
 @pytest.fixture

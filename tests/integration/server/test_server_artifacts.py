@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
-import socket
-import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,97 +11,26 @@ from typing import Any
 
 import pytest
 import requests
-from server_world import MakeSettings, Robot, World, add_repository, submit
+import s3_server
+from server_world import MakeSettings, Robot, World, add_repository, offer_of, put, submit, upload
 
 from github_app import app as application
 from github_app import leases, moves, stores
 from github_app.stores import Blob, Delivery
 
-ACCESS, SECRET = "AKTESTTESTTESTTEST", "a-secret-of-forty-characters-for-testing"
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 that checks signatures; its address."""
-    root = tmp_path_factory.mktemp("s3")
-    (root / "bucket").mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    program = Path(sysconfig.get_path("scripts")) / "rclone"
-    arguments = [
-        "serve",
-        "s3",
-        "--addr",
-        address,
-        "--auth-key",
-        f"{ACCESS},{SECRET}",
-        "--config",
-        "/dev/null",
-    ]
-    server = subprocess.Popen([program, *arguments, root], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not _listens(address):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield f"http://{address}"
-    server.terminate()
-    server.wait(10)
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
-
 
 @pytest.fixture(params=["file", "s3"])
 def world(
-    request: pytest.FixtureRequest,
-    make_settings: MakeSettings,
-    monkeypatch: pytest.MonkeyPatch,
-    sqlite_template: Path,
+    request: pytest.FixtureRequest, make_settings: MakeSettings, sqlite_template: Path
 ) -> Iterator[World]:
     """An application over each kind of store."""
     settings = make_settings()
     if request.param == "s3":
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        endpoint = request.getfixturevalue("s3")
-        settings = make_settings(
-            ARTIFACTS=f"s3://bucket/{secrets.token_hex(4)}/prefix", S3_ENDPOINT_URL=endpoint
-        )
+        settings = make_settings(**s3_server.settings(request.getfixturevalue("s3")))
     (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
     app = application.create_app(settings)
     yield World(app)
     application.close(app)
-
-
-def offer_of(name: str, data: bytes) -> dict[str, Any]:
-    return {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def put(world: World, upload: dict[str, Any], data: bytes) -> int:
-    """PUT as a runner does, to wherever it was told."""
-    url, headers = upload["url"], dict(upload["headers"])
-    if url.startswith("http://raas.test/"):
-        headers.pop("Content-Length")
-        return (
-            world.app.test_client()
-            .put(url.removeprefix("http://raas.test"), data=data, headers=headers)
-            .status_code
-        )
-    headers["Content-Length"] = str(len(data))
-    try:
-        return requests.put(url, data=data, headers=headers, timeout=10).status_code
-    except requests.ConnectionError:
-        return 0  # a server that refuses by the headers may hang up before it has read the rest
-
-
-def upload(world: World, robot: Robot, job: dict[str, Any], name: str, data: bytes) -> None:
-    grant = robot.call(job, "artifacts", files=[offer_of(name, data)]).get_json()["files"][0]
-    assert put(world, grant["upload"], data) in {200, 204}
-    assert robot.call(job, f"artifacts/{grant['id']}/stored").status_code == 204
 
 
 def get(world: World, path: str) -> tuple[int, Any, bytes]:
@@ -242,7 +167,6 @@ def test_the_doctor_can_tell(world: World) -> None:
 def test_wrong_credentials_are_said_in_a_sentence(
     s3: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3))
     with pytest.raises(stores.StoreError, match="check RAAS_ARTIFACTS"):
@@ -251,11 +175,7 @@ def test_wrong_credentials_are_said_in_a_sentence(
         store.confirm(Blob("jobs/1/1", 1, "0" * 64))
 
 
-def test_addresses_are_signed_for_where_browsers_are(
-    s3: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+def test_addresses_are_signed_for_where_browsers_are(s3: str, make_settings: MakeSettings) -> None:
     outside = "https://files.example.org"
     settings = make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3, S3_PUBLIC_ENDPOINT_URL=outside)
     store = stores.open_store(settings)

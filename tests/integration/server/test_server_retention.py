@@ -1,0 +1,139 @@
+"""What is old is given up: in a directory and in a real S3, on SQLite and PostgreSQL, over interruptions."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import s3_server
+from server_world import MakeSettings, Robot, World, piece, upload
+from sqlalchemy import func, select
+
+from github_app import app as application
+from github_app import artifacts, moves, retention, services
+from github_app.config import ConfigError
+from github_app.models import Artifact, Delivery, LogChunk
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["file", "s3"])
+def world(request: pytest.FixtureRequest, make_settings: MakeSettings, database_url: str) -> Iterator[World]:
+    values = {"DATABASE_URL": database_url, "SECRET_KEY": "k" * 40}
+    if request.param == "s3":
+        values |= s3_server.settings(request.getfixturevalue("s3"))
+    app = application.create_app(make_settings(**values))
+    yield World(app)
+    application.close(app)
+
+
+def finished_job(world: World, robot: Robot, name: str = "results/a.txt") -> int:
+    """A job with a log and a file."""
+    world.submit()
+    held = robot.running_job()
+    robot.call(held, "heartbeat", phase="running", log=piece(0, b"hello\n"))
+    upload(world, robot, held, name, b"data")
+    assert robot.call(held, "finish", conclusion="success", reason="done").status_code == 204
+    return int(held["id"])
+
+
+def count(world: World, model: type) -> int:
+    with world.database.read() as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def sweep(world: World, days: float) -> int:
+    """Everything that is due after so many days."""
+    total = 0
+    while done := retention.sweep(world.services, now=moves.utc_now() + days * DAY):
+        total += done
+    return total
+
+
+def in_store(world: World, job_id: int) -> bool:
+    """Whether the store still has the job's file."""
+    with world.database.read() as session:
+        row = session.scalars(select(Artifact).where(Artifact.job_id == job_id)).first()
+    blob = artifacts.blob_of(
+        row or Artifact(id=1, job_id=job_id, sha256=hashlib.sha256(b"data").hexdigest(), size=4)
+    )
+    try:
+        world.services.store.confirm(blob)
+    except artifacts.UploadRefusedError:
+        return False
+    return True
+
+
+def test_young_jobs_keep_everything(world: World) -> None:
+    job_id = finished_job(world, world.robot())
+    assert sweep(world, 89) == 0
+    assert in_store(world, job_id)
+    assert count(world, LogChunk) == 1
+
+
+def test_old_jobs_lose_log_and_files_but_stay(world: World) -> None:
+    robot = world.robot()
+    old = finished_job(world, robot)
+    world.submit()
+    waiting = robot.running_job()
+    robot.call(waiting, "heartbeat", phase="running", log=piece(0, b"still running\n"))
+    upload(world, robot, waiting, "b.txt", b"data")
+    sweep(world, 91)
+    assert not in_store(world, old)
+    assert count(world, LogChunk) == count(world, Artifact) == 1, "the running job's"
+    client = world.app.test_client()
+    assert client.get(f"/jobs/{old}/artifacts/results/a.txt").status_code == 404
+    shown = client.get(f"/api/v1/jobs/{old}").get_json()
+    assert (shown["conclusion"], shown["artifacts"]) == ("success", [])
+    assert client.get(f"/jobs/{old}").status_code == 200
+    assert sweep(world, 91) == 0
+
+
+def test_a_store_that_is_away_is_tried_again(
+    world: World, make_settings: MakeSettings, s3: str, tmp_path: Path
+) -> None:
+    job_id = finished_job(world, world.robot())
+    with socket.socket() as nobody:  # bound, but nobody listens
+        nobody.bind(("127.0.0.1", 0))
+        away = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        values = s3_server.settings(away) | {"DATABASE_URL": world.services.settings.database_url}
+        other = application.create_app(make_settings(DATA_DIR=str(tmp_path / "other"), **values))
+        retention.sweep(services.of(other), now=moves.utc_now() + 91 * DAY)
+        application.close(other)
+    assert in_store(world, job_id)
+    assert count(world, Artifact) == 1
+    assert world.app.test_client().get(f"/jobs/{job_id}/artifacts/results/a.txt").status_code == 404
+    sweep(world, 91)
+    assert not in_store(world, job_id)
+    assert count(world, Artifact) == 0
+
+
+def test_only_deliveries_that_were_worked_on_go(world: World) -> None:
+    now = moves.utc_now()
+    with world.database.write() as session:
+        for guid, processed in (("old", now), ("waits", None)):
+            session.add(
+                Delivery(
+                    guid=guid,
+                    event="push",
+                    payload=b"{}",
+                    received_at=now,
+                    processed_at=processed,
+                    next_try_at=now,
+                )
+            )
+    assert sweep(world, 29) == 0
+    assert sweep(world, 31) == 1
+    with world.database.read() as session:
+        assert session.scalars(select(Delivery.guid)).all() == ["waits"]
+
+
+def test_forever(make_settings: MakeSettings) -> None:
+    assert make_settings(KEEP_DAYS="forever").keep_s is None
+    assert make_settings(KEEP_DAYS="7").keep_s == 7 * 86400
+    with pytest.raises(ConfigError, match="RAAS_KEEP_DAYS is '0'; write a number of days"):
+        make_settings(KEEP_DAYS="0")

@@ -1,0 +1,49 @@
+"""A real S3 that checks signatures: `rclone serve s3` over a directory."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ACCESS, SECRET = "AKTESTTESTTESTTEST", "a-secret-of-forty-characters-for-testing"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
+START_S = 60.0
+
+
+@contextlib.contextmanager
+def serve(root: Path) -> Iterator[str]:
+    """Serve `root`, with one bucket named `bucket`, until the end; yields the address."""
+    (root / "bucket").mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = Path(sysconfig.get_path("scripts")) / "rclone"
+    options = ["--addr", address, "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null"]
+    server = subprocess.Popen([program, "serve", "s3", *options, root], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + START_S
+        while not _listens(address):
+            assert server.poll() is None, "rclone ended at once"
+            assert time.monotonic() < deadline, "rclone does not listen"
+            time.sleep(0.05)
+        yield f"http://{address}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def settings(url: str) -> dict[str, str]:
+    """A server's settings for a prefix of its own in that bucket; names without their `RAAS_`."""
+    return {"ARTIFACTS": f"s3://bucket/{secrets.token_hex(4)}/prefix", "S3_ENDPOINT_URL": url}
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
