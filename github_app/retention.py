@@ -1,8 +1,9 @@
 """Retention: logs, artifacts and webhook deliveries are kept for a time, then given up; jobs themselves stay.
 
 A job's files go in steps. First, in one transaction, the job says so and its log is gone; from then on no
-page offers the files. Then they are removed from the store, and last their rows. A row is there for as long as its
-file may be, so a process that dies between two steps leaves the rest to the next sweep of any server process.
+page offers the files. Then they are removed from the store, and last their rows. A row is there for as long
+as its file may be, so a process that dies between two steps leaves the rest to the next sweep of any server
+process.
 """
 
 from __future__ import annotations
