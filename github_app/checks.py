@@ -83,15 +83,22 @@ def _take(here: Services) -> list[Taken]:
         .order_by(Job.next_report_at, Job.id)
         .limit(BATCH)
     )
+    first_tries = {}
     with here.db.write() as session:
-        taken = []
         for job in session.scalars(here.db.skip_locked(due)).unique():
-            first_try = job.report_tries == 0
+            first_tries[job.id] = job.report_tries == 0
             job.report_tries += 1
             job.next_report_at = now + LEASE
-            view = job_view.load(session, job, here.settings)
-            taken.append(Taken(job, view, job.latest_event, first_try, job.next_report_at))
-    return taken
+    if not first_tries:
+        return []
+    # What there is to show is read without the rows' locks: a runner may want to claim these jobs.
+    with here.db.read() as session:
+        jobs = session.scalars(select(Job).where(Job.id.in_(first_tries)).order_by(Job.id)).unique().all()
+        views = [job_view.load(session, job, here.settings) for job in jobs]
+    return [
+        Taken(job, view, job.latest_event, first_tries[job.id], now + LEASE)
+        for job, view in zip(jobs, views, strict=True)
+    ]
 
 
 def _publish(here: Services, taken: Taken) -> None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
+import psycopg
 from sqlalchemy import Row, Table, bindparam, func, or_, select, text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from github_app import jobs
@@ -21,6 +23,11 @@ from github_app.jobs import EventKind, Status
 from github_app.models import Job, JobEvent, Runner, is_live, is_queued
 from github_app.moves import append_event, move, utc_now
 from runner.protocol import Conclusion, RobotReport
+
+LOOKS = 10
+"""Looks at the queue in one claim while others take what is found, before it is left to the next wake-up."""
+LOCK_WAIT_MS = 2000
+"""Longest wait for a job whose row is locked: a server that was cut off in the middle holds it longer."""
 
 
 class NoSuchRunnerError(Exception):
@@ -33,12 +40,13 @@ class KeySpentError(Exception):
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """A runner's wish for a job; `key` names the wish (see JOB CONTRACT)."""
+    """A runner's wish for a job; see JOB CONTRACT for `key` and `ahead`."""
 
     runner_id: int
     key: str
     robot: RobotReport
     software: str = ""
+    ahead: bool = False
 
 
 def served_labels(name: str, labels: Collection[str], robot: RobotReport) -> frozenset[str]:
@@ -66,16 +74,22 @@ def claim(
         if key == request.key:
             if status == Status.COMPLETED.value:
                 raise KeySpentError("the job of this claim key is over; ask with a new key")
-            return session.get_one(Job, job_id)
+            job = session.get_one(Job, job_id)
+            job.ahead = request.ahead and status == Status.CLAIMED.value
+            return job
         if status == Status.CLAIMED.value:
             drop_claim(session, session.get_one(Job, job_id), "its runner asked for another job", now)
     if not request.robot.healthy:
         return None
     served = served_labels(runner.name, runner.labels, request.robot)
-    for lane in _lanes_in_order(session, served):
-        taken = _take(session, lane, request, now, now + timedelta(seconds=lease_s))
-        if taken is not None:
-            return _claimed(session, taken, runner.name, now)
+    for _ in range(LOOKS):
+        lanes = _lanes_in_order(session, served)
+        for lane in lanes:
+            taken = _take(session, lane, request, now, now + timedelta(seconds=lease_s))
+            if taken is not None:
+                return _claimed(session, taken, runner.name, now)
+        if not lanes or not _await_head(session, lanes[0]):
+            break
     return None
 
 
@@ -102,6 +116,7 @@ _HEAD = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
+_AWAIT_HEAD = _HEAD.with_for_update()
 _TAKE = (
     update(_jobs)
     .where(_jobs.c.id == _HEAD.scalar_subquery(), is_queued(_jobs.c.status))
@@ -110,6 +125,7 @@ _TAKE = (
         runner_id=bindparam("runner"),
         claim_key=bindparam("key"),
         fence=bindparam("new_fence"),
+        ahead=bindparam("is_ahead"),
         attempt=_jobs.c.attempt + 1,
         claimed_at=bindparam("now"),
         lease_expires_at=bindparam("expires"),
@@ -118,6 +134,7 @@ _TAKE = (
     )
     .returning(_jobs.c.id, _jobs.c.attempt)
 )
+_LOCK_WAIT = text(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
 _LATEST = update(_jobs).where(_jobs.c.id == bindparam("job")).values(latest_event=bindparam("event"))
 
 
@@ -170,10 +187,27 @@ def _take(
         "runner": request.runner_id,
         "key": request.key,
         "new_fence": secrets.token_hex(16),
+        "is_ahead": request.ahead,
         "now": now,
         "expires": expires,
     }
     return session.execute(_TAKE, values).one_or_none()
+
+
+def _await_head(session: Session, lane: str) -> bool:
+    """Wait for a job at which others look: it was stepped over, but they may leave it in the queue.
+
+    Somebody may be reporting it or writing its history. False where its lock is held too long.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(_LOCK_WAIT)
+            session.execute(_AWAIT_HEAD, {"in_lane": lane})
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+            return False
+        raise
+    return True
 
 
 def _claimed(session: Session, taken: Row[int, int], runner: str, now: datetime) -> Job:
@@ -212,5 +246,6 @@ def forget_claim(job: Job) -> None:
     """Make the fence stale and the claim key free."""
     job.fence = job.claim_key = job.lease_expires_at = None
     job.runner_id = None
+    job.ahead = False
     job.claimed_at = None
     job.phase = ""

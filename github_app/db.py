@@ -33,6 +33,8 @@ Notify = Callable[[str], None]
 
 WRITER_WAIT_S = 30.0
 BUSY_WAIT_MS = 10_000
+ABANDONED_MS = 60_000
+"""PostgreSQL ends a transaction in which nothing happens for so long; none of ours waits for anything."""
 
 
 class DatabaseError(Exception):
@@ -157,6 +159,12 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
         pool_timeout=15,
         connect_args={"connect_timeout": 10},
     )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        # A server whose host goes dark in the middle of a transaction would keep its locks for hours.
+        connection.execute(f"SET idle_in_transaction_session_timeout = {ABANDONED_MS}")
+        connection.commit()
 
     @event.listens_for(engine, "checkout")
     def look(connection: Any, record: Any, proxy: Any) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from github_app import claims, joblog
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, Runner, is_live
+from github_app.models import Job, JobEvent, Runner, is_live
 from github_app.moves import locked, move, utc_now
 from runner.protocol import Conclusion, Finish, Heartbeat, HeartbeatAnswer, LogChunk
 
@@ -33,6 +33,10 @@ REAP_BATCH = 100
 
 class StaleFenceError(Exception):
     """The caller does not hold the job (any more)."""
+
+
+class ReleasedError(StaleFenceError):
+    """The caller held the job ahead, and it was given to a robot that was idle."""
 
 
 class CancelledError(Exception):
@@ -86,8 +90,22 @@ def _fenced(session: Session, holder: Holder) -> Job:
     job = locked(session, holder.job_id)
     same = job.fence is not None and secrets.compare_digest(job.fence.encode(), holder.fence.encode())
     if not same or job.runner_id != holder.runner_id:
+        if _released(session, holder):
+            raise ReleasedError(f"job {job.id} went to a robot that was idle; drop it")
         raise StaleFenceError(f"the lease of job {job.id} was lost; stop it and keep its results")
     return job
+
+
+def _released(session: Session, holder: Holder) -> bool:
+    """Whether the job was last taken from this runner for an idle robot."""
+    last = (
+        select(JobEvent.data)
+        .where(JobEvent.job_id == holder.job_id, JobEvent.kind == EventKind.RELEASED.value)
+        .order_by(JobEvent.id.desc())
+        .limit(1)
+    )
+    data = session.execute(last).scalar()
+    return data is not None and data.get("holder") == holder.runner_id
 
 
 def start(session: Session, holder: Holder, rules: LeaseRules, *, now: datetime | None = None) -> Job:
@@ -104,6 +122,7 @@ def start(session: Session, holder: Holder, rules: LeaseRules, *, now: datetime 
     if job.cancel_reason is not None:
         raise CancelledError(f"job {job.id} was cancelled ({job.cancel_reason}); finish it as cancelled")
     job.started_at = now
+    job.ahead = False
     job.lease_expires_at = now + timedelta(seconds=rules.lease_s)
     move(session, job, EventKind.RUNNING, now=now)
     session.flush()
@@ -120,6 +139,8 @@ def heartbeat(
         BadLogError: The log is not base64.
     """
     now = now or utc_now()
+    # The runner's row first, as in a claim: the other way round they could wait for each other.
+    session.execute(update(Runner).where(Runner.id == holder.runner_id).values(seen_at=now))
     job = held(session, holder)
     job.lease_expires_at = now + timedelta(seconds=rules.lease_s)
     job.phase = message.phase
@@ -128,7 +149,6 @@ def heartbeat(
         joblog.append(session, job, message.log.offset, _bytes(message.log), limit=rules.log_bytes_max)
         if job.log_length > before:
             Database.wake(session, f"job:{job.id}")
-    session.execute(update(Runner).where(Runner.id == holder.runner_id).values(seen_at=now))
     session.flush()
     return HeartbeatAnswer(log_length=job.log_length, cancel=job.cancel_reason)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import postgres as pg
 import psycopg
@@ -134,3 +137,52 @@ def test_every_look_up_goes_by_an_index(postgres_url: str) -> None:
     assert "ix_jobs_queued" in plan
     assert "Seq Scan on jobs" not in plan
     assert "Sort Key: jobs" not in plan.partition("CTE head")[2].partition("CTE taken")[0]
+
+
+@contextmanager
+def looked_at(url: str, job_id: int) -> Iterator[None]:
+    """Somebody holds the job's row, as one does who reports it or writes its history."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", (job_id,))
+        yield
+
+
+def waits_for_a_lock(url: str) -> bool:
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        row = connection.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
+        return row is not None
+
+
+@pytest.mark.postgres
+def test_a_job_at_which_somebody_looks_is_no_empty_queue(postgres_url: str) -> None:
+    pg.empty(postgres_url)
+    db = Database(postgres_url)
+    add_repository(db)
+    job_id = submit(db)
+    (runner,) = add_runners(db, 1)
+    got: list[Claimed | None] = []
+    claimant = threading.Thread(target=lambda: got.append(claim(db, runner)))
+    with looked_at(postgres_url, job_id):
+        claimant.start()
+        while not waits_for_a_lock(postgres_url):
+            assert claimant.is_alive(), "it was told that there is nothing"
+            time.sleep(0.01)
+    claimant.join(60)
+    assert [job and job.id for job in got] == [job_id]
+    db.close()
+
+
+@pytest.mark.postgres
+def test_a_lock_that_is_never_given_up_stops_no_runner(postgres_url: str) -> None:
+    pg.empty(postgres_url)
+    db = Database(postgres_url)
+    add_repository(db)
+    stuck = submit(db)
+    (runner,) = add_runners(db, 1)
+    with looked_at(postgres_url, stuck):
+        assert claim(db, runner) is None
+        later = submit(db)
+        got = claim(db, runner)
+        assert got is not None
+        assert got.id == later
+    db.close()
