@@ -72,7 +72,19 @@ class Installed:
         return f"installation ID {self.token.installation_id}"
 
 
-Principal = Anonymous | Person | AppItself | Installed
+@dataclass(frozen=True)
+class Client:
+    """An App that shows its client id and secret; it may only manage the tokens people granted it."""
+
+    app: App
+
+    @property
+    def key(self) -> str:
+        """The name under which requests are counted."""
+        return f"client {self.app.id}"
+
+
+Principal = Anonymous | Person | AppItself | Installed | Client
 
 
 def role(scope: Scope, account: Account, repository: Repository) -> str:
@@ -141,7 +153,7 @@ def require(
         _require_installed(scope, principal.token, repository, needs, reading)
     elif isinstance(principal, Person):
         _require_person(scope, principal, repository, user_role)
-    elif isinstance(principal, AppItself):
+    elif isinstance(principal, AppItself | Client):
         raise not_accessible()
     elif repository.private:
         raise not_found()

@@ -7,7 +7,7 @@ from demo.github.errors import not_found
 from demo.github.hub import Hub
 from demo.github.rest import api as rest_api
 from demo.github.rest import repositories
-from demo.github.web import actions, pages
+from demo.github.web import actions, oauth, pages, registration
 
 
 def create_app(hub: Hub) -> Flask:
@@ -24,6 +24,8 @@ def create_app(hub: Hub) -> Flask:
     app.register_blueprint(git_http.blueprint(hub))
     app.register_blueprint(pages.blueprint(hub))
     app.register_blueprint(actions.blueprint(hub))
+    app.register_blueprint(registration.blueprint(hub))
+    app.register_blueprint(oauth.blueprint(hub))
     _answer_unknown_api_paths(app, hub.settings.api_prefix)
     return app
 

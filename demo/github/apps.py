@@ -41,8 +41,8 @@ def create_app(
 ) -> tuple[App, str | None, str]:
     """Register an App; return it with its private key (None when a public key was given) and client secret.
 
-    `settings` may have webhook_url, webhook_secret, permissions, events, callback_urls, external_url,
-    public_key (PEM) and app_id.
+    `settings` may have webhook_url, webhook_secret, permissions, events, callback_urls, setup_url,
+    external_url, public_key (PEM) and app_id.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug or scope.session.scalar(select(App).where(App.slug == slug)) is not None:
@@ -60,6 +60,7 @@ def create_app(
         client_id="Iv23li" + secrets.token_hex(7),
         client_secret_hash=sha256(client_secret),
         callback_urls=settings.get("callback_urls") or [],
+        setup_url=settings.get("setup_url"),
         webhook_url=settings.get("webhook_url"),
         webhook_secret=settings.get("webhook_secret"),
         permissions={"metadata": "read", **(settings.get("permissions") or {})},

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 from sqlalchemy import delete, select
 
-from demo.github.access import Anonymous, AppItself, Installed, Person, Principal
+from demo.github.access import Anonymous, AppItself, Client, Installed, Person, Principal
 from demo.github.errors import ApiError, bad_credentials
 from demo.github.models import Account, App, Installation, InstallationToken, UserToken
 from demo.github.scope import Scope, now, sha256
@@ -24,6 +24,15 @@ def mint_user_token(scope: Scope, user: Account, app: App | None = None) -> str:
     token = ("ghu_" if app else "ghp_") + secrets.token_urlsafe(27)
     scope.session.add(UserToken(token_hash=sha256(token), user_id=user.id, app_id=app.id if app else None))
     return token
+
+
+def revoke_user_token(scope: Scope, app: App, token: str) -> bool:
+    """Forget a token that a person granted this App; False if there is none."""
+    row = scope.session.get(UserToken, sha256(token))
+    if row is None or row.app_id != app.id:
+        return False
+    scope.session.delete(row)
+    return True
 
 
 def mint_installation_token(
@@ -74,6 +83,8 @@ def principal(scope: Scope, header: str | None) -> Principal:
     secret = credential(header)
     if secret is None:
         return Anonymous()
+    if (client := _client(scope, header or "")) is not None:
+        return client
     if secret.startswith("ghs_"):
         return _installed(scope, secret)
     if secret.count(".") == 2:
@@ -83,6 +94,24 @@ def principal(scope: Scope, header: str | None) -> Principal:
         raise bad_credentials()
     app = scope.session.get(App, user_token.app_id) if user_token.app_id else None
     return Person(user_token.user, app)
+
+
+def _client(scope: Scope, header: str) -> Client | None:
+    """An App by its client id and secret, which come as name and password of `Basic`."""
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    name, _, password = base64.b64decode(value).decode().partition(":")
+    app = find_client(scope, name, password)
+    return None if app is None else Client(app)
+
+
+def find_client(scope: Scope, client_id: str, client_secret: str) -> App | None:
+    """The App with this client id, if the secret is its own."""
+    app = scope.session.scalar(select(App).where(App.client_id == client_id))
+    if app is None or not secrets.compare_digest(app.client_secret_hash, sha256(client_secret)):
+        return None
+    return app
 
 
 def _installed(scope: Scope, secret: str) -> Installed:

@@ -109,6 +109,7 @@ class App(Base):
     client_id: Mapped[str] = mapped_column(unique=True)
     client_secret_hash: Mapped[str]
     callback_urls: Mapped[list[str]] = mapped_column(JSON, default=list)
+    setup_url: Mapped[str | None]
     webhook_url: Mapped[str | None]
     webhook_secret: Mapped[str | None]
     permissions: Mapped[dict[str, str]] = mapped_column(JSON)
@@ -122,6 +123,34 @@ class App(Base):
     def hook_id(self) -> int:
         """The id of the App's only webhook."""
         return 400_000_000 + self.id
+
+
+class ManifestCode(Base):
+    """A code that is traded once, within an hour, for a new App's secrets; they are gone afterwards."""
+
+    __tablename__ = "manifest_codes"
+
+    code_hash: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
+    private_key: Mapped[str] = mapped_column(Text)
+    client_secret: Mapped[str]
+    expires_at: Mapped[int]
+    app: Mapped["App"] = relationship()
+
+
+class AuthorizationCode(Base):
+    """A code of the OAuth web flow, good once and for ten minutes; `challenge` is PKCE's."""
+
+    __tablename__ = "authorization_codes"
+
+    code_hash: Mapped[str] = mapped_column(primary_key=True)
+    app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    redirect_uri: Mapped[str]
+    challenge: Mapped[str | None]
+    expires_at: Mapped[int]
+    app: Mapped["App"] = relationship()
+    user: Mapped[Account] = relationship()
 
 
 class Installation(Base):

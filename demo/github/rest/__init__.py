@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from demo.github.rest import apps, checks, comments, meta, pulls, repositories
+from demo.github.rest import app_users, apps, checks, comments, meta, pulls, repositories
 from demo.github.rest.api import Api
 
 CHAPTERS: tuple[Callable[[Api], None], ...] = (
     meta.add,
     apps.add,
+    app_users.add,
     repositories.add,
     pulls.add,
     comments.add,

@@ -75,6 +75,12 @@ class Call:
             return app.bot, app
         raise requires_authentication() if isinstance(self.who, access.Anonymous) else not_accessible()
 
+    def person(self) -> Person:
+        """Return the person whose token came with the request."""
+        if isinstance(self.who, Person):
+            return self.who
+        raise requires_authentication() if isinstance(self.who, access.Anonymous) else not_accessible()
+
     def body(self) -> dict[str, Any]:
         """Return the request's JSON object ({} for an empty body), or raise 400."""
         if not request.get_data():

@@ -19,7 +19,6 @@ _POLICY = "; ".join(
         "default-src 'self'",
         "img-src * data:",
         "style-src-attr 'unsafe-inline'",  # the alignment of Markdown tables
-        "form-action 'self'",
         "frame-ancestors 'none'",
         "base-uri 'none'",
     )
@@ -60,7 +59,13 @@ def blueprint(hub: Hub) -> Blueprint:
 
 def _guard(response: Response) -> Response:
     # Check runs show images of the App's own server; nothing else may come from elsewhere.
-    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Content-Security-Policy"] = f"{_POLICY}; form-action 'self'"
+    return response
+
+
+def guard_leading_out(response: Response) -> Response:
+    """The policy of pages whose forms lead to an App's own server in the end, by a redirect."""
+    response.headers["Content-Security-Policy"] = f"{_POLICY}; form-action http: https:"
     return response
 
 
@@ -72,7 +77,8 @@ def _view(hub: Hub, page: Any) -> Any:
     return respond
 
 
-def _render(scope: Scope, template: str, **values: Any) -> str:
+def render(scope: Scope, template: str, **values: Any) -> str:
+    """A page with the head that all of them have."""
     people = scope.session.scalars(
         select(Account).where(Account.kind == "User").order_by(Account.login)
     ).all()
@@ -87,7 +93,7 @@ def repositories(scope: Scope, owner: str | None = None) -> str:
         query = query.where(Repository.owner_id == account.id)
     rows = [row for row in scope.session.scalars(query) if visible(scope, viewer(scope), row)]
     apps = scope.session.scalars(select(App).order_by(App.id)).all()
-    return _render(scope, "repositories.html", repositories=rows, apps=apps, owner=owner)
+    return render(scope, "repositories.html", repositories=rows, apps=apps, owner=owner)
 
 
 def repository(scope: Scope, owner: str, name: str) -> str:
@@ -96,7 +102,7 @@ def repository(scope: Scope, owner: str, name: str) -> str:
     tip = scope.store.resolve(row.id, row.default_branch)
     pulls = select(Issue).where(Issue.repository_id == row.id).order_by(Issue.number.desc()).limit(_SHOWN)
     commits = scope.store.log(row.id, tip, limit=20) if tip else []
-    return _render(
+    return render(
         scope,
         "repository.html",
         repository=row,
@@ -129,7 +135,7 @@ def commit(scope: Scope, owner: str, name: str, sha: str) -> str:
     it = scope.store.commit(row.id, found)
     changes = scope.store.changed_files(row.id, [found])[found]
     shown = _checks(scope, row, found)
-    return _render(scope, "commit.html", repository=row, commit=it, changes=changes, **shown)
+    return render(scope, "commit.html", repository=row, commit=it, changes=changes, **shown)
 
 
 def pull(scope: Scope, owner: str, name: str, number: int) -> str:
@@ -138,7 +144,7 @@ def pull(scope: Scope, owner: str, name: str, number: int) -> str:
     issue = issue_of(scope, row, number)
     shown = _checks(scope, row, issue.pull.head_sha) if issue.pull else {"runs": [], "working": False}
     commits = _pull_commits(scope, issue.pull) if issue.pull else []
-    return _render(scope, "pull.html", repository=row, issue=issue, pull=issue.pull, commits=commits, **shown)
+    return render(scope, "pull.html", repository=row, issue=issue, pull=issue.pull, commits=commits, **shown)
 
 
 def _pull_commits(scope: Scope, row: Pull) -> list[Any]:
@@ -164,7 +170,7 @@ def check_run(scope: Scope, owner: str, name: str, run_id: int) -> str:
     working = run.status != "completed"
     writer = may_write(scope, viewer(scope), row)
     values = {"run": run, "commit": it, "earlier": earlier, "working": working, "writer": writer}
-    return _render(scope, "run.html", repository=row, **values)
+    return render(scope, "run.html", repository=row, **values)
 
 
 def _file(scope: Scope, row: Repository, address: str) -> tuple[str, str, bytes]:
@@ -185,7 +191,7 @@ def blob(scope: Scope, owner: str, name: str, address: str) -> str:
     row = find_repository(scope, owner, name)
     sha, path, data = _file(scope, row, address)
     lines = data.decode("utf-8", "replace").splitlines()
-    return _render(scope, "blob.html", repository=row, path=path, sha=sha, lines=lines)
+    return render(scope, "blob.html", repository=row, path=path, sha=sha, lines=lines)
 
 
 def raw(scope: Scope, owner: str, name: str, address: str) -> Response:
@@ -198,7 +204,7 @@ def app(scope: Scope, slug: str) -> str:
     """Show an App: permissions, and what its webhook was sent, newest first."""
     row = scope.session.scalar(select(App).where(App.slug == slug)) or abort(404)
     query = select(Delivery).where(Delivery.app_id == row.id).order_by(Delivery.id.desc()).limit(_SHOWN)
-    return _render(scope, "app.html", app=row, deliveries=scope.session.scalars(query).all())
+    return render(scope, "app.html", app=row, deliveries=scope.session.scalars(query).all())
 
 
 def avatar(scope: Scope, account_id: int) -> Response:
