@@ -16,7 +16,7 @@ from github_app.claims import KeySpentError, NoSuchRunnerError
 from github_app.db import DatabaseError
 from github_app.github import GitHubUnavailableError, SourceError
 from github_app.jobs import IllegalMoveError
-from github_app.leases import BadLogError, CancelledError, StaleFenceError
+from github_app.leases import BadLogError, CancelledError, ReleasedError, StaleFenceError
 from github_app.moves import NoSuchJobError
 from github_app.stores import StoreError, UploadRefusedError
 from runner.protocol import ErrorAnswer
@@ -29,6 +29,7 @@ JSON_PATHS = ("/api/", "/uploads/", "/webhooks/", "/healthz", "/readyz")
 
 _KNOWN: dict[type[Exception], tuple[int, str]] = {
     StaleFenceError: (409, "stale_fence"),
+    ReleasedError: (409, "released"),
     CancelledError: (409, "cancelled"),
     IllegalMoveError: (409, "illegal_move"),
     KeySpentError: (409, "key_spent"),

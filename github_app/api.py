@@ -98,7 +98,7 @@ def register() -> Response:
 def claim() -> Response:
     """Wait for a job. The wait holds a greenlet, and no connection to the database."""
     here, wish = services.current(), answers.body(Claim)
-    request_ = ClaimRequest(g.runner_id, wish.key, wish.robot, wish.software)
+    request_ = ClaimRequest(g.runner_id, wish.key, wish.robot, wish.software, wish.ahead)
     if here.dispatcher.closed:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
     deadline = time.monotonic() + wish.wait_s
@@ -111,7 +111,9 @@ def claim() -> Response:
 
 
 def _labels(here: Services, wish: ClaimRequest) -> frozenset[str] | None:
-    """What the runner answers to; None where its robot must not be given a job."""
+    """What the runner answers to; None where it is not to be called: its robot is not well, or busy still."""
+    if wish.ahead:
+        return None
     with here.db.read() as session:
         runner = session.get_one(Runner, wish.runner_id)
     return claims.served_labels(runner.name, runner.labels, wish.robot) if wish.robot.healthy else None

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -20,6 +21,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
+    false,
     literal_column,
     text,
 )
@@ -89,6 +92,11 @@ def is_queued(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
 def is_live(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
     """`status IN ('claimed', 'running')`, likewise."""
     return status.in_([literal_column("'claimed'"), literal_column("'running'")])
+
+
+def is_claimed_ahead(table: FromClause) -> ColumnElement[bool]:
+    """`status = 'claimed' AND ahead`, likewise."""
+    return and_(table.c.status == literal_column("'claimed'"), literal_column("ahead"))
 
 
 def _partial(name: str, *columns: str, where: str) -> Index:
@@ -184,6 +192,7 @@ class Job(Base):
         owner: Whom it counts for in the queue, lower case: the repository's owner, or who asked for it.
         order_key: Its tag in the fair queue (`fairness`); smaller is earlier. A requeue keeps it.
         attempt: Claims so far.
+        ahead: Claimed by a runner whose robot is still busy (`ahead`).
         fence: Token of the latest claim; `claim_key` is what the runner called it.
         latest_event, reported_event: The newest event's id, and the one the check run shows.
         results: The runner's `Finish`, less the log.
@@ -227,6 +236,7 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     fence: Mapped[str | None] = mapped_column(String(64))
     claim_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    ahead: Mapped[bool] = mapped_column(default=False, server_default=false())
     lease_expires_at: Mapped[datetime | None]
     phase: Mapped[str] = mapped_column(String(200), default="")
     results: Mapped[dict[str, Any] | None]
@@ -248,6 +258,7 @@ class Job(Base):
         _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
+        _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
         _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
         _partial("ix_jobs_kept", "completed_at", where="status = 'completed' AND files_removed_at IS NULL"),

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from github_app import claims
+from github_app import ahead, claims
 from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Job
@@ -53,7 +53,7 @@ STATEMENT = """
     ), taken AS (
         UPDATE jobs SET status = 'claimed', runner_id = me.id, claim_key = %(key)s, fence = %(fence)s,
             attempt = attempt + 1, claimed_at = %(now)s, lease_expires_at = %(expires)s, log_length = 0,
-            phase = '', latest_event = nextval('job_events_id_seq')
+            ahead = %(ahead)s, phase = '', latest_event = nextval('job_events_id_seq')
         FROM me, head WHERE jobs.id = head.id AND jobs.status = 'queued'
         RETURNING jobs.id, attempt, repository_id, sha, ref, config, sessions, timeout_s, latest_event,
             me.name
@@ -66,10 +66,12 @@ STATEMENT = """
         timeout_s,
         EXISTS (SELECT 1 FROM me) AND NOT EXISTS (SELECT 1 FROM mine WHERE claim_key = %(key)s)
             AND NOT EXISTS (SELECT 1 FROM mine WHERE status = 'claimed')
-            AND (NOT %(healthy)s OR NOT EXISTS (SELECT 1 FROM best)) AS nothing
+            AND (NOT %(healthy)s OR NOT EXISTS (SELECT 1 FROM best)
+                AND (%(ahead)s OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'claimed' AND ahead)))
+            AS nothing
     FROM (SELECT 1) AS one LEFT JOIN taken ON TRUE LEFT JOIN repositories ON repositories.id = repository_id
 """
-"""One row. `nothing`: there is no job for this runner, and nothing to clear up either."""
+"""One row. `nothing`: no job for this runner, none that another one holds ahead, and nothing to clear up."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def claim(
             return claimed
     with database.write() as session:
         job = claims.claim(session, request, lease_s=lease_s, now=now)
+        if job is None and ahead.give_up(session, database, request, now):
+            job = claims.claim(session, request, lease_s=lease_s, now=now)
         return None if job is None else _known(job)
 
 
@@ -124,6 +128,7 @@ def _at_once(
         "kind": request.robot.kind,
         "plant": request.robot.plant,
         "healthy": request.robot.healthy,
+        "ahead": request.ahead,
         "now": now,
         "expires": now + timedelta(seconds=lease_s),
     }

@@ -15,7 +15,10 @@ unknown token gets 401; a name cannot change.
 runner reports its robot's state with it: a robot that is not `healthy` is given no job, and a poll is what
 makes the runner count as online. `key` makes the claim idempotent: a runner makes one up for each job it
 wants and repeats it until an answer arrives, and the server answers the same key with the same job, so a
-lost answer strands nothing. From here every call names the job and carries its `fence`. A stale fence
+lost answer strands nothing. A runner whose session nears its end may claim the next job `ahead`, prepare it
+and heartbeat for it meanwhile; it asks so with `wait_s` 0 and leaves the field out otherwise. A job claimed
+ahead is given to another runner that asks for a job to run now and would get none: 409 `released` then tells
+the holder to drop it. From here every call names the job and carries its `fence`. A stale fence
 (the lease was lost, or the job concluded) gets 409. Before `running` was acknowledged it obliges the runner
 to drop the job: somebody else may have it. After that the run goes on to its end, for the robot has moved
 and nobody else may run it, and its results are kept; `artifacts` and `finish` may be tried (see `finish`).
@@ -149,12 +152,14 @@ class Claim(Message):
         wait_s: How long the server may hold the request [s].
         robot: The robot's state at this moment.
         software: Version of the runner's software.
+        ahead: The robot is busy still; the job is to run next.
     """
 
     key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     wait_s: float = Field(ge=0, le=WAIT_MAX_S)
     robot: RobotReport
     software: Annotated[str, StringConstraints(max_length=50)]
+    ahead: bool = False
 
 
 class JobLimits(Message):

@@ -128,7 +128,8 @@ def test_every_look_up_goes_by_an_index(postgres_url: str) -> None:
     (runner,) = add_runners(database, 1)
     values = {
         "runner": runner, "key": "k", "fence": "f", "software": "", "robot": "{}", "kind": "pendulum",
-        "plant": "simulated", "healthy": True, "now": moves.utc_now(), "expires": moves.utc_now(),
+        "plant": "simulated", "healthy": True, "ahead": False, "now": moves.utc_now(),
+        "expires": moves.utc_now(),
     }  # fmt: skip
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
         connection.execute("SET enable_seqscan = off")  # with fifty rows it would be as good
