@@ -126,8 +126,8 @@ def shell(run: str) -> list[str]:
     """The command line of `run`. Both streams go into one pipe: two would lose the order of the output.
 
     A stop reaches the shell together with the program. A shell that ended at once would take the whole
-    container with it while the program still writes its files; with the trap it waits for the program and ends
-    with its status. A handler, unlike an ignored signal, is not passed on to the program.
+    container with it while the program still writes its files; with the trap it waits for the program and
+    ends with its status. A handler, unlike an ignored signal, is not passed on to the program.
     """
     return ["sh", "-c", f"exec 2>&1\ntrap exit TERM\n{run}"]
 
