@@ -7,7 +7,11 @@ keeps waiting in a way that stops every greenlet.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import resource
+import signal
+import sys
 from types import FrameType
 from typing import IO, Any, cast
 
@@ -28,6 +32,7 @@ CONNECTIONS = 10_000
 """Connections a worker may hold: each waiting runner and each live page has one."""
 GRACE_S = 20
 """After SIGTERM requests have so long to end [s]; waiting runners are sent away at once."""
+_PR_SET_PDEATHSIG = 1
 
 
 class Worker(GeventWorker):
@@ -35,6 +40,11 @@ class Worker(GeventWorker):
 
     _flask: Flask | None = None
     _background: Background | None = None
+
+    def init_process(self) -> None:
+        """Begin, bound to the arbiter's life."""
+        _end_with(self.ppid)
+        super().init_process()
 
     def load_wsgi(self) -> None:
         """Make the application and begin the loops."""
@@ -58,6 +68,19 @@ class Worker(GeventWorker):
             if self._background is not None and self._flask is not None:
                 self._background.stop()
                 application.close(self._flask)
+
+
+def _end_with(parent: int) -> None:
+    """Die at once when the arbiter is killed.
+
+    Gunicorn's worker would notice within a second and then finish its work for up to half a minute. All
+    that time it holds the data directory's lock and answers on the port, so that a server started anew
+    would refuse to run.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed before this was set
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _send_away(flask: Flask) -> None:

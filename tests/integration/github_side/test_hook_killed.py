@@ -21,7 +21,7 @@ from github_app.models import Delivery, Job
 SERVER = Path(sys.executable).with_name("raas-server")
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not come about in time"
