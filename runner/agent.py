@@ -1,7 +1,10 @@
 """The loop: deliver what is held, ask for a job, work on it, and again, until told to drain.
 
-The first SIGTERM drains: the job at hand ends as usual and no new one is asked for. A second one, or a
-SIGINT, stops the job at hand too and reports that.
+While one job moves the robot, the next one is claimed and prepared (`ahead`) and the last one's results are
+delivered (`courier`); what the robot does, one job after the other, is this loop's alone.
+
+The first SIGTERM drains: the job at hand ends as usual, one held ahead goes back and no new one is asked for.
+A second one, or a SIGINT, stops the job at hand too and reports that.
 """
 
 from __future__ import annotations
@@ -10,21 +13,22 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from raas_gym.control import ControlError
 from raas_gym.version import __version__
-from runner.attempt import AbandonedError, Attempt, GiveBackError
+from runner.ahead import Ahead
+from runner.assignment import Assignment, State
 from runner.client import Client, RefusedError, ServerError
-from runner.delivery import Delivery, deliver, give_back
-from runner.happenings import Happenings, Kind
+from runner.courier import Courier
+from runner.delivery import Delivery, deliver
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
-from runner.program import Desk, Tools
+from runner.program import Tools
 from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, Heartbeat, LogChunk, RobotReport
-from runner.pulse import Pulse, chunk
+from runner.pulse import chunk
 from runner.recovery import recover
 from runner.sandbox import SandboxError
 from runner.sessions import SessionError
@@ -51,8 +55,12 @@ class Agent:
         self._tools = tools
         self._draining = threading.Event()
         self._stopping = threading.Event()
-        self._happenings: Happenings | None = None
+        self._courier = Courier(self._pass)
+        self._assignments: list[Assignment] = []
+        self._at_hand: Assignment | None = None
         self._robot: RobotReport | None = None
+        self._unanswered = False
+        self._passed_at = time.monotonic()
 
     def run(self) -> None:
         """Work until told to drain."""
@@ -60,19 +68,25 @@ class Agent:
         self._tools.store.sweep()
         pause = PAUSE_S
         while not self._draining.is_set():
+            self._pass()
             settled = self._settle()
-            job = self._claim() if settled else None
-            if job is not None:
-                self._work(*job)
+            work = self._next() if settled else None
+            if work is not None:
+                self._work(work)
+                self._sweep()
             if settled:
                 pause = PAUSE_S
             else:
                 self._draining.wait(pause)
                 pause = min(2 * pause, PAUSE_MAX_S)
-        deadline = time.monotonic() + LAST_TRY_S
-        while not self._settle() and not self._stopping.is_set() and time.monotonic() < deadline:
-            self._stopping.wait(PAUSE_S)
+        self._leave()
         logger.info("drained")
+
+    @property
+    def moved_at(self) -> float:
+        """When the loop last made progress (monotonic clock): for a watchdog."""
+        at_hand = self._at_hand
+        return self._passed_at if at_hand is None else max(self._passed_at, at_hand.happenings.looked_at)
 
     def drain(self) -> None:
         """Let the job at hand end, then return from `run`."""
@@ -82,8 +96,8 @@ class Agent:
         """End the job at hand now, then return from `run`."""
         self._draining.set()
         self._stopping.set()
-        if (happenings := self._happenings) is not None:
-            happenings.post(Kind.HOST_STOPS)
+        for work in self._assignments:
+            work.stop()
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -105,11 +119,29 @@ class Agent:
             for number, old in before.items():
                 signal.signal(number, old)
 
+    def _pass(self) -> None:
+        """The loop makes progress."""
+        self._passed_at = time.monotonic()
+
+    def _leave(self) -> None:
+        """Let what is on the way arrive, and strand nothing."""
+        self._courier.wait()
+        if self._unanswered:
+            self._give_back_late_answer(self._tools.store.claim_key())
+        deadline = time.monotonic() + LAST_TRY_S
+        while not self._settle() and not self._stopping.is_set() and time.monotonic() < deadline:
+            self._stopping.wait(PAUSE_S)
+
     # what is held from before
 
     def _settle(self) -> bool:
-        """Recover and deliver every held job; whether none is left."""
-        return all(self._settle_one(held) for held in self._tools.store.held())
+        """Recover and deliver every held job that is not on its way already; whether none is left."""
+        on_its_way = self._courier.carrying
+        left = [held for held in self._tools.store.held() if held.name != on_its_way]
+        settled = all(self._settle_one(held) for held in left)
+        if settled:
+            self._courier.behind = False
+        return settled
 
     def _settle_one(self, held: HeldJob) -> bool:
         try:
@@ -148,24 +180,64 @@ class Agent:
 
     # the next job
 
-    def _claim(self) -> tuple[ClaimedJob, str] | None:
-        """The next job and the key it was claimed with; None where none came."""
+    def _next(self) -> Assignment | None:
+        """The next job, or None where none came."""
         key = self._tools.store.claim_key()
         began = time.monotonic()
-        poll = _Poll(self._tools.new_client(), self._claim_words(key, POLL_S), self._draining)
-        job = poll.wait()
-        if isinstance(job, ClaimedJob):
-            return job, key
+        poll = _Poll(self._tools.new_client(), self._claim_words(key, POLL_S), self._draining, self._pass)
+        answer = poll.wait()
+        if isinstance(answer, ClaimedJob):
+            return self._accepted(answer, key)
         if self._draining.is_set():
-            self._give_back_late_answer(key)
+            self._unanswered = True
             return None
         quick = time.monotonic() - began < PAUSE_S
-        if isinstance(job, ServerError):
-            logger.warning("%s", job)
-            self._draining.wait(PAUSE_MAX_S if isinstance(job, RefusedError) else 2 * PAUSE_S)
+        if isinstance(answer, ServerError):
+            logger.warning("%s", answer)
+            self._draining.wait(PAUSE_MAX_S if isinstance(answer, RefusedError) else 2 * PAUSE_S)
         elif quick:
             self._draining.wait(2 * PAUSE_S)
         return None
+
+    def _claim_ahead(self) -> Assignment | None:
+        """A job for the time after the one at hand, if one is there at this moment."""
+        if self._courier.behind or self._draining.is_set():
+            return None
+        key = self._tools.store.claim_key()
+        client = self._tools.new_client()
+        try:
+            job = client.claim(self._claim_words(key, 0.0).model_copy(update={"ahead": True}))
+        except ServerError as error:
+            logger.warning("no job is claimed ahead: %s", error)
+            self._unanswered = True
+            return None
+        finally:
+            client.close()
+        return None if job is None else self._accepted(job, key)
+
+    def _accepted(self, job: ClaimedJob, key: str) -> Assignment | None:
+        """The job, written down; None where that is not possible, and it went back."""
+        self._unanswered = False
+        logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
+        try:
+            work = Assignment(self._tools, job, key)
+        except OSError as error:
+            logger.warning("job %s: given back, it cannot be kept on disk: %s", job.id, error)
+            self._give_back(job)
+            return None
+        self._assignments = [*(one for one in self._assignments if not one.settled), work]
+        if self._stopping.is_set():
+            work.stop()
+        return work
+
+    def _give_back(self, job: ClaimedJob) -> None:
+        client = self._tools.new_client()
+        try:
+            client.release(job.id, job.fence)
+        except ServerError as error:
+            logger.warning("%s", error)
+        finally:
+            client.close()
 
     def _claim_words(self, key: str, wait_s: float) -> Claim:
         return Claim(key=key, wait_s=wait_s, robot=self._report(), software=__version__)
@@ -209,51 +281,33 @@ class Agent:
 
     # the job at hand
 
-    def _work(self, job: ClaimedJob, key: str) -> None:
-        """One job, from its claim to its end."""
-        logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
-        store = self._tools.store
-        held = HeldJob(job=job, key=key)
-        store.save(held)
-        store.renew_key(key)
-        log = JobLog(store.folder(held) / "log", job.limits.log_bytes_max)
-        self._happenings = Happenings()
-        if self._stopping.is_set():
-            self._happenings.post(Kind.HOST_STOPS)
-        pulse = Pulse(self._tools.new_client(), job, log, self._happenings)
-        pulse.start()
-        try:
-            done = self._attempt(Desk(held, log, pulse, self._happenings))
-        finally:
-            pulse.stop()
-            log.close()
-            self._happenings = None
-        if done:
-            store.drop(held)
-        self._sweep()
+    def _work(self, first: Assignment) -> None:
+        """One job after the other, as long as the next one was claimed ahead of the last one's end."""
+        self._at_hand = first
+        first.prepare()
+        while (work := self._at_hand) is not None:
+            self._at_hand = self._move(work) if work.state is State.READY else None
+            self._courier.send(work)
+            self._pass()
 
-    def _attempt(self, desk: Desk) -> bool:
-        """Do the job and deliver it; whether nothing of it is left to do."""
-        held = desk.held
-        try:
-            Attempt(self._tools, desk).run()
-        except AbandonedError as error:
-            logger.warning("job %s: not ours any more: %s", held.job.id, error)
-            return True
-        except GiveBackError as error:
-            if give_back(self._tools.client, held, str(error)):
-                return True
-            held.phase = Phase.ENDED
-        except Exception:
-            logger.exception("job %s: the runner failed", held.job.id)
-            return False
-        desk.pulse.phase = "delivering results"
-        desk.pulse.flush(LAST_TRY_S)
-        desk.pulse.finishing = True
-        return self._hand_over(held, desk.pulse.last_chunk()) is not Delivery.LATER
+    def _move(self, work: Assignment) -> Assignment | None:
+        """The robot is this job's; the job to go on with."""
+        ahead = Ahead(self._claim_ahead, work.outlook, self._draining)
+        work.move()
+        following = ahead.take()
+        if following is not None and self._draining.is_set():
+            following.release("the runner drains")
+        elif following is not None and work.state is State.BROKEN:
+            following.release("the runner must settle the job before it first")
+        return following
 
     def _sweep(self) -> None:
-        held = [job.name for job in self._tools.store.held() if job.phase is not Phase.ENDED]
+        """Remove what failures left behind; only results may be on their way when this is called."""
+        on_its_way = self._courier.carrying
+        stay = {on_its_way} if on_its_way else set()
+        held = [
+            job.name for job in self._tools.store.held() if job.phase is not Phase.ENDED or job.name in stay
+        ]
         try:
             self._tools.engine.sweep(self._tools.store.owner, held)
         except SandboxError as error:
@@ -263,9 +317,12 @@ class Agent:
 class _Poll:
     """A long poll in a thread of its own, so that a signal need not wait for it."""
 
-    def __init__(self, client: Client, claim: Claim, leave: threading.Event) -> None:
+    def __init__(
+        self, client: Client, claim: Claim, leave: threading.Event, waiting: Callable[[], None]
+    ) -> None:
         self._answer: ClaimedJob | ServerError | None = None
         self._leave = leave
+        self._waiting = waiting
         self._over = threading.Event()
         self._client = client
         self._claim = claim
@@ -274,6 +331,7 @@ class _Poll:
     def wait(self) -> ClaimedJob | ServerError | None:
         """The answer, or None where there is none by the time we leave."""
         while not self._over.wait(0.1):
+            self._waiting()
             if self._leave.is_set():
                 return None
         return self._answer

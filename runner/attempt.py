@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -50,40 +51,99 @@ class _JobError(Exception):
         self.conclusion = conclusion
 
 
+class _Prepared(NamedTuple):
+    """A job that may ask for the robot."""
+
+    plan: Plan
+    source: Source
+    volume: ArtifactsVolume
+
+
 class Attempt:
-    """One try at one job."""
+    """One try at one job: `prepare`, `move`, `close`."""
 
     def __init__(self, tools: Tools[JobServer], desk: Desk) -> None:
         self._tools = tools
         self._desk = desk
         self._job = desk.job
         self._timings: dict[str, float] = {}
+        self._volume: ArtifactsVolume | None = None
+        self._prepared: _Prepared | None = None
 
     def run(self) -> Finish:
-        """Do the job; the last words, saved together with the results.
+        """Do the job from beginning to end, where nothing else is to be done meanwhile; see `move`."""
+        try:
+            return self.prepare() or self.move()
+        finally:
+            self.close()
+
+    def prepare(self) -> Finish | None:
+        """Make everything ready that does not execute the job's code; the last words where it cannot be.
 
         Raises:
-            AbandonedError: The claim was lost before the robot moved.
-            GiveBackError: It must go back into the queue.
+            AbandonedError: The claim was lost.
+            GiveBackError: The job must go back into the queue.
         """
         try:
             plan = self._plan()
-            with self._volume(plan) as volume_ready:
+            with ThreadPoolExecutor(1) as beside:
+                making = beside.submit(self._make_volume, plan)
                 source = self._source(plan.config)
-                volume = volume_ready()
-                self._precheck(plan, source, volume)
-                self._ask_to_move()
-                with self._timed("session"):
-                    motion = Motion(self._tools, self._desk, plan, source, volume)
-                    motion.run()
-                with self._timed("artifacts"):
-                    finish = motion.conclude()
-                self._save(finish)
-                motion.forget()
+                with _giving_back():
+                    volume = making.result()
         except _JobError as error:
-            self._desk.log.say(str(error))
-            finish = Finish(fence=self._job.fence, conclusion=error.conclusion, reason=str(error)[:4000])
-            self._save(finish)
+            return self._over(error)
+        self._prepared = _Prepared(plan, source, volume)
+        return None
+
+    def look_up(self) -> Finish | None:
+        """Has anything happened that ends the job before the robot moves? Its last words if so.
+
+        Raises:
+            AbandonedError: The claim was lost.
+            GiveBackError: The job must go back into the queue.
+        """
+        try:
+            self._look_up()
+        except _JobError as error:
+            return self._over(error)
+        return None
+
+    def move(self) -> Finish:
+        """Do what was prepared; the last words, saved together with the results. The robot is free then.
+
+        Raises:
+            AbandonedError: The claim was lost before the robot moved.
+            GiveBackError: The job must go back into the queue.
+        """
+        if self._prepared is None:
+            raise RuntimeError("the job is not prepared")
+        plan, source, volume = self._prepared
+        try:
+            self._check_volume()
+            self._precheck(plan, source, volume)
+            self._ask_to_move()
+        except _JobError as error:
+            return self._over(error)
+        motion = Motion(self._tools, self._desk, plan, source, volume)
+        with self._timed("session"):
+            motion.run()
+        with self._timed("artifacts"):
+            finish = motion.conclude()
+        self._save(finish)
+        motion.forget()
+        return finish
+
+    def close(self) -> None:
+        """Leave no volume behind."""
+        if self._volume is not None:
+            _remove(self._volume)
+            self._volume = None
+
+    def _over(self, error: _JobError) -> Finish:
+        self._desk.log.say(str(error))
+        finish = Finish(fence=self._job.fence, conclusion=error.conclusion, reason=str(error)[:4000])
+        self._save(finish)
         return finish
 
     def _plan(self) -> Plan:
@@ -109,22 +169,18 @@ class Attempt:
             raise GiveBackError(f"the image {tag} is gone: run `raas-runner image build`")
         return tag, digest
 
-    @contextmanager
-    def _volume(self, plan: Plan) -> Iterator[Callable[[], ArtifactsVolume]]:
-        """The artifacts volume; it is made while the source comes, hence a function that waits for it."""
-        owner, engine = self._tools.store.owner, self._tools.engine
-        with ThreadPoolExecutor(1) as beside:
-            making = beside.submit(engine.create_volume, owner, self._desk.held.name, plan.limits, plan.image)
+    def _make_volume(self, plan: Plan) -> ArtifactsVolume:
+        """The artifacts volume, made while the source comes."""
+        owner, name = self._tools.store.owner, self._desk.held.name
+        self._volume = self._tools.engine.create_volume(owner, name, plan.limits, plan.image)
+        return self._volume
 
-            def ready() -> ArtifactsVolume:
-                with _giving_back():
-                    return making.result()
-
-            try:
-                yield ready
-            finally:
-                if making.exception() is None:
-                    _remove(making.result())
+    def _check_volume(self) -> None:
+        """It may have waited long for the robot: a restart of Docker empties it."""
+        with _giving_back():
+            there = self._tools.engine.find_volume(self._tools.store.owner, self._desk.held.name)
+        if there is None:
+            raise GiveBackError("Docker was restarted")
 
     def _source(self, config: RepoConfig) -> Source:
         with self._timed("source"):

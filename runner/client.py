@@ -63,7 +63,7 @@ class UnreachableError(ServerError):
 
 
 class ConflictError(ServerError):
-    """409: the fence is stale, or the job does not allow this any more."""
+    """409: the fence is stale, or the job does not allow this any more; or it was given to an idle robot."""
 
 
 class RefusedError(ServerError):
@@ -236,7 +236,8 @@ class Client:
         answer_s: float = ANSWER_S,
         stream: bool = False,
     ) -> requests.Response:
-        body = message.model_dump_json().encode() if message else None
+        # what was not said is not sent: an older server does not know the newer fields
+        body = message.model_dump_json(exclude_unset=True).encode() if message else None
         sent = {"Content-Type": "application/json", **(headers or {})} if body else dict(headers or {})
         try:
             response = self._http.request(

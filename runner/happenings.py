@@ -24,6 +24,8 @@ class Happenings:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._seen: dict[Kind, str] = {}
+        self.looked_at = 0.0
+        """When somebody last waited here (monotonic clock)."""
 
     def post(self, kind: Kind, detail: str = "") -> None:
         """Tell that it happened."""
@@ -45,6 +47,7 @@ class Happenings:
         """The first of `kinds`, in their order, that happened by `until` (monotonic clock), or None."""
         with self._condition:
             while True:
+                self.looked_at = time.monotonic()
                 for kind in kinds:
                     if kind in self._seen:
                         return kind

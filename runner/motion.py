@@ -57,6 +57,8 @@ class Motion:
         ran = Ran()
         try:
             with self._sessions.open(number, self._desk.happenings, self._tools.new_client()) as session:
+                if number == self._desk.job.sessions - 1:
+                    self._desk.outlook.expect(session.dt * session.horizon, self._plan.timeout_s)
                 owner = self._tools.store.owner
                 spec = self._plan.container(owner, self._desk.held, self._source, self._volume, session)
                 ran = self._execute(spec)

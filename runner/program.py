@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -12,6 +12,7 @@ from runner.happenings import Happenings
 from runner.hardening import ContainerSpec, Limits, shell
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
+from runner.outlook import Outlook
 from runner.protocol import ClaimedJob
 from runner.pulse import Pulse
 from runner.repo_config import RepoConfig
@@ -55,12 +56,14 @@ class Desk:
         log: Its output.
         pulse: Its heartbeat.
         happenings: What others tell about it.
+        outlook: When it will be done with the robot.
     """
 
     held: HeldJob
     log: JobLog
     pulse: Pulse
     happenings: Happenings
+    outlook: Outlook = field(default_factory=Outlook)
 
     @property
     def job(self) -> ClaimedJob:

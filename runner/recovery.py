@@ -76,7 +76,8 @@ def _ended(tools: Tools[Client], held: HeldJob) -> bool:
 
 
 def _clean(tools: Tools[Client], held: HeldJob) -> None:
-    for name in tools.engine.sweep(tools.store.owner):
+    others = [job.name for job in tools.store.held() if job.name != held.name]
+    for name in tools.engine.sweep(tools.store.owner, others):
         logger.info("job %s: removed %s, left by an earlier run", held.job.id, name)
 
 
