@@ -7,7 +7,21 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.routing import IntegerConverter, Map
 
-from github_app import answers, api, artifacts, logs, openapi, pages, public, services, webhooks
+from github_app import (
+    answers,
+    api,
+    artifacts,
+    csrf,
+    live,
+    logs,
+    metrics,
+    openapi,
+    pages,
+    public,
+    services,
+    setup,
+    webhooks,
+)
 from github_app.config import Settings
 from github_app.db import Database, DatabaseError
 from github_app.dispatch import Dispatcher
@@ -48,21 +62,26 @@ def create_app(settings: Settings) -> Flask:
         db=Database(settings.database_url, wakeups.notify),
         wakeups=wakeups,
         dispatcher=Dispatcher(),
-        telemetry=LatestTelemetry(),
+        telemetry=LatestTelemetry(wakeups.notify_here),
         store=open_store(settings),
         github=GitHub(settings),
     )
     logs.install(app)
+    metrics.install(app)
     answers.register(app)
     for blueprint in (
         webhooks.blueprint,
         api.blueprint,
         openapi.blueprint,
         public.blueprint,
+        live.blueprint,
         artifacts.blueprint,
         pages.blueprint,
+        setup.blueprint,
     ):
         app.register_blueprint(blueprint)
+    app.before_request(csrf.check)
+    app.add_template_global(csrf.token, "csrf_token")
     _health(app)
     _headers(app)
     return app

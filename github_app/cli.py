@@ -7,6 +7,7 @@ anything else is imported, and the other commands start faster.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,11 +78,25 @@ def _database(settings: Settings) -> Database:
 @click.pass_context
 def serve(ctx: click.Context) -> None:
     """Serve until SIGTERM."""
+    settings = _settings(ctx)
+    _share_counts(settings)
     from github_app import serving  # noqa: PLC0415
 
-    settings = _settings(ctx)
     click.echo(f"raas-server: {settings.public_url} (listening on {settings.bind})", err=True)
     serving.serve(settings)
+
+
+def _share_counts(settings: Settings) -> None:
+    """Where worker processes put their counts together; its library looks at the name once, when imported."""
+    import os  # noqa: PLC0415
+    import shutil  # noqa: PLC0415
+
+    if settings.workers == 1:
+        return
+    directory = settings.data_dir / "metrics"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 @main.command()
@@ -97,14 +112,61 @@ def upgrade(ctx: click.Context) -> None:
 @main.command()
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
-    """Check everything the server needs."""
+    """Check everything the server needs. Exit status 1 where something keeps it from working."""
     from github_app import diagnosis  # noqa: PLC0415
+    from github_app.finding import Grade  # noqa: PLC0415
 
     findings = list(diagnosis.examine(_settings(ctx)))
     for finding in findings:
         click.echo(f"{finding.grade.value:7} {finding.subject}: {finding.text}")
-    if any(finding.grade is diagnosis.Grade.BAD for finding in findings):
+    if any(finding.grade is Grade.BAD for finding in findings):
         sys.exit(1)
+
+
+@main.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.pass_context
+def make_backup(ctx: click.Context, target: Path) -> None:
+    """Copy database, local artifacts and keys into the directory TARGET; servers may run meanwhile.
+
+    Into an earlier backup of the same server again only what is new is copied.
+    """
+    from github_app import backup  # noqa: PLC0415
+
+    for line in backup.make(_settings(ctx), target):
+        click.echo(line)
+
+
+@main.command("restore")
+@click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.pass_context
+def restore_backup(ctx: click.Context, source: Path) -> None:
+    """Put a backup back, into an empty data directory and database; then `upgrade` and `serve`."""
+    from github_app import backup  # noqa: PLC0415
+
+    for line in backup.restore(_settings(ctx), source):
+        click.echo(line)
+
+
+@main.command("setup")
+@click.option("--again", is_flag=True, help="Make another App although there is one; it takes its place.")
+@click.pass_context
+def set_up(ctx: click.Context, again: bool) -> None:
+    """Print the address and a one-time token with which the GitHub App is made in a browser.
+
+    The token counts for an hour; an older one is void from now on.
+    """
+    from github_app import moves, setup_state  # noqa: PLC0415
+
+    settings = _settings(ctx)
+    if settings.credentials.from_settings:
+        fail("the settings name an App (RAAS_GITHUB_…); remove that from them to make one here", 1)
+    database = _database(settings)
+    database.upgrade()
+    with database.write() as session:
+        token = setup_state.issue(session, moves.utc_now(), again=again)
+    click.echo(f"open {settings.public_url}/setup within an hour and enter:", err=True)
+    click.echo(token)
 
 
 @main.group()

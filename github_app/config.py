@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from github_app import parsers
+from github_app.credentials import AppCredentials, Credentials
 from github_app.parsers import Secret
 
 T = TypeVar("T")
+
+SECRET_KEY_FILE = "secret.key"
+"""In the data directory, where `RAAS_SECRET_KEY` is not set."""
 
 
 class ConfigError(Exception):
@@ -32,6 +36,7 @@ class Settings:
         artifacts: `file`, or `s3://bucket/prefix`.
         s3_endpoint_url: How the server reaches the S3; None means Amazon's.
         s3_public_endpoint_url: How browsers and runners reach it (a presigned URL signs the host name).
+        credentials: The GitHub App's, from here or from the file that `/setup` writes.
         owners: Logins (lower case) whose repositories may use the robots, or `{"*"}`.
         secret_key: Signs URLs and sessions.
         queued_max: Most jobs of one owner that wait.
@@ -40,6 +45,7 @@ class Settings:
         prepare_s: Longest time from claim to `running` [s].
         lease_s: A claim lapses this long after the last heartbeat [s].
         workers: Server processes; more than one needs PostgreSQL.
+        live_max: Most live streams that one server process holds; `live_max_per_address` of one viewer.
     """
 
     data_dir: Path
@@ -51,11 +57,7 @@ class Settings:
     bind: str
     github_api_url: str
     github_web_url: str
-    github_app_id: int | None
-    github_private_key: Secret | None
-    github_webhook_secret: Secret | None
-    github_client_id: str | None
-    github_client_secret: Secret | None
+    credentials: Credentials
     owners: frozenset[str]
     secret_key: Secret
     timeout_max_s: float
@@ -71,11 +73,38 @@ class Settings:
     lease_s: float
     heartbeat_s: float
     workers: int
+    live_max: int
+    live_max_per_address: int
 
     @property
     def is_sqlite(self) -> bool:
         """Whether the embedded database is used: then there is one server process."""
         return self.database_url.startswith("sqlite")
+
+    @property
+    def github_app_id(self) -> int | None:
+        """The App's id; like the four below it may appear while the server runs."""
+        return self.credentials.current().app_id
+
+    @property
+    def github_private_key(self) -> Secret | None:
+        """The App's private key, PEM."""
+        return self.credentials.current().private_key
+
+    @property
+    def github_webhook_secret(self) -> Secret | None:
+        """What GitHub signs deliveries with."""
+        return self.credentials.current().webhook_secret
+
+    @property
+    def github_client_id(self) -> str | None:
+        """The App's name in the OAuth web flow."""
+        return self.credentials.current().client_id
+
+    @property
+    def github_client_secret(self) -> Secret | None:
+        """What goes with it."""
+        return self.credentials.current().client_secret
 
     def owner_allowed(self, login: str) -> bool:
         """Whether repositories of this owner may use the robots."""
@@ -174,14 +203,10 @@ def _settings(reader: _Reader) -> Settings:
         bind=bind,
         github_api_url=reader.get("RAAS_GITHUB_API_URL", parsers.url, "https://api.github.com"),
         github_web_url=reader.get("RAAS_GITHUB_WEB_URL", parsers.url, "https://github.com"),
-        github_app_id=reader.maybe("RAAS_GITHUB_APP_ID", parsers.count(1, 1 << 53)),
-        github_private_key=reader.maybe("RAAS_GITHUB_PRIVATE_KEY", parsers.private_key),
-        github_webhook_secret=reader.maybe("RAAS_GITHUB_WEBHOOK_SECRET", Secret),
-        github_client_id=reader.maybe("RAAS_GITHUB_CLIENT_ID", str),
-        github_client_secret=reader.maybe("RAAS_GITHUB_CLIENT_SECRET", Secret),
+        credentials=Credentials(_given(reader), data_dir),
         owners=reader.unless_empty("RAAS_OWNERS", parsers.owners, "*"),
         secret_key=reader.maybe("RAAS_SECRET_KEY", parsers.secret_key)
-        or _kept_secret(data_dir / "secret.key"),
+        or _kept_secret(data_dir / SECRET_KEY_FILE),
         timeout_max_s=reader.get("RAAS_TIMEOUT_MAX_S", parsers.seconds(1, 86400), "600"),
         prepare_s=reader.get("RAAS_PREPARE_S", parsers.seconds(1, 86400), "900"),
         sessions_max=reader.get("RAAS_SESSIONS_MAX", parsers.count(1, 100), "10"),
@@ -197,9 +222,21 @@ def _settings(reader: _Reader) -> Settings:
         workers=reader.get(
             "RAAS_WORKERS", parsers.count(1, 64), "1" if one_process else str(_default_workers())
         ),
+        live_max=reader.get("RAAS_LIVE_MAX", parsers.count(1, 9000), "2000"),
+        live_max_per_address=reader.get("RAAS_LIVE_MAX_PER_ADDRESS", parsers.count(1, 9000), "60"),
     )
     _check_together(settings)
     return settings
+
+
+def _given(reader: _Reader) -> AppCredentials:
+    return AppCredentials(
+        app_id=reader.maybe("RAAS_GITHUB_APP_ID", parsers.count(1, 1 << 53)),
+        private_key=reader.maybe("RAAS_GITHUB_PRIVATE_KEY", parsers.private_key),
+        webhook_secret=reader.maybe("RAAS_GITHUB_WEBHOOK_SECRET", Secret),
+        client_id=reader.maybe("RAAS_GITHUB_CLIENT_ID", str),
+        client_secret=reader.maybe("RAAS_GITHUB_CLIENT_SECRET", Secret),
+    )
 
 
 def _check_together(settings: Settings) -> None:

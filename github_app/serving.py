@@ -15,17 +15,20 @@ import sys
 from types import FrameType
 from typing import IO, Any, cast
 
+import click
 import gevent
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.ggevent import GeventWorker
 
 from github_app import app as application
-from github_app import logs, services
+from github_app import logs, metrics, services, setup_state
 from github_app.background import Background
 from github_app.config import Settings
 from github_app.db import Database, DatabaseError, lock_data_dir
 from github_app.models import Fact
+from github_app.moves import utc_now
+from github_app.setup_state import SetupClosedError
 from github_app.stores import FileStore, open_store
 
 CONNECTIONS = 10_000
@@ -70,6 +73,10 @@ class Worker(GeventWorker):
                 application.close(self._flask)
 
 
+def _forget(arbiter: object, worker: Worker) -> None:
+    metrics.forget(int(worker.pid))
+
+
 def _end_with(parent: int) -> None:
     """Die at once when the arbiter is killed.
 
@@ -108,6 +115,7 @@ class Server(BaseApplication):
             "loglevel": "warning",
             "proc_name": "raas-server",
             "control_socket_disable": True,
+            "child_exit": _forget,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -166,12 +174,30 @@ def serve(settings: Settings) -> None:
     """
     lock: IO[str] | None = lock_data_dir(settings.data_dir) if settings.is_sqlite else None
     prepare(settings)
+    _invite_to_set_up(settings)
     _allow_many_files()
     try:
         Server(settings).run()
     finally:
         if lock is not None:
             lock.close()
+
+
+def _invite_to_set_up(settings: Settings) -> None:
+    """Where there is no App yet, say on the console how to make one."""
+    if settings.credentials.current().any:
+        return
+    database = Database(settings.database_url)
+    try:
+        with database.write() as session:
+            token = setup_state.issue(session, utc_now())
+    except SetupClosedError as error:
+        click.echo(f"raas-server: there are no credentials of a GitHub App: {error}", err=True)
+        return
+    finally:
+        database.close()
+    click.echo(f"raas-server: there is no GitHub App yet: open {settings.public_url}/setup", err=True)
+    click.echo(f"raas-server: one-time token, good for an hour: {token}", err=True)
 
 
 def _allow_many_files() -> None:
