@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
 
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from github_app import github_health
 from github_app.config import Settings
 from github_app.db import Database, DatabaseError
+from github_app.finding import Finding, Grade
+from github_app.github import GitHub
 from github_app.models import Runner
 from github_app.moves import utc_now
 from github_app.stores import StoreError, open_store
@@ -24,29 +24,17 @@ ONLINE = timedelta(seconds=90)
 """A runner seen within this time is online: a poll lasts 50 s."""
 
 
-class Grade(Enum):
-    """How a finding is meant: `BAD` keeps the server from working."""
-
-    GOOD = "ok"
-    ODD = "warning"
-    BAD = "problem"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's: about what, how bad, and a sentence."""
-
-    subject: str
-    grade: Grade
-    text: str
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything."""
     yield _disk(settings)
     yield from _database(settings)
     yield _store(settings)
-    yield from _github(settings)
+    github = GitHub(settings)
+    try:
+        yield from github_health.examine(settings, github)
+    finally:
+        github.close()
+    yield _owners(settings)
     yield _address(settings)
 
 
@@ -95,24 +83,6 @@ def _store(settings: Settings) -> Finding:
         return Finding("artifacts", Grade.BAD, str(error))
 
 
-def _github(settings: Settings) -> Iterator[Finding]:
-    needed = {
-        "RAAS_GITHUB_APP_ID": settings.github_app_id,
-        "RAAS_GITHUB_PRIVATE_KEY": settings.github_private_key,
-        "RAAS_GITHUB_WEBHOOK_SECRET": settings.github_webhook_secret,
-    }
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        text = f"{', '.join(missing)} not set; take the values from the App's page on GitHub"
-        yield Finding("GitHub App", Grade.BAD, text)
-    elif not _key_usable(settings):
-        text = "RAAS_GITHUB_PRIVATE_KEY is no usable RSA key; make a new one on the App's page"
-        yield Finding("GitHub App", Grade.BAD, text)
-    else:
-        yield Finding("GitHub App", Grade.GOOD, f"{settings.github_app_id} at {settings.github_api_url}")
-    yield _owners(settings)
-
-
 def _owners(settings: Settings) -> Finding:
     if "*" in settings.owners:
         text = (
@@ -121,16 +91,6 @@ def _owners(settings: Settings) -> Finding:
         )
         return Finding("owners", Grade.ODD, text)
     return Finding("owners", Grade.GOOD, ", ".join(sorted(settings.owners)))
-
-
-def _key_usable(settings: Settings) -> bool:
-    if settings.github_private_key is None:
-        return False
-    try:
-        load_pem_private_key(settings.github_private_key.reveal().encode(), password=None)
-    except (ValueError, TypeError):
-        return False
-    return True
 
 
 def _address(settings: Settings) -> Finding:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -27,9 +28,30 @@ from pydantic import TypeAdapter, ValidationError
 
 from github_app import github_shapes as shapes
 from github_app.config import Settings
+from github_app.github_errors import (
+    ForbiddenError,
+    GitHubError,
+    GitHubUnavailableError,
+    InvalidError,
+    NotFoundError,
+    RateLimitedError,
+    SourceError,
+)
 from github_app.github_transport import KeptTransport
 from github_app.models import Job, Repository
 from github_app.policy import PullRequestFacts
+
+__all__ = [
+    "ForbiddenError",
+    "GitHub",
+    "GitHubError",
+    "GitHubUnavailableError",
+    "InvalidError",
+    "NotFoundError",
+    "RateLimitedError",
+    "SourceError",
+    "open_source",
+]
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Longest silence [s] on a connection; GitHub itself gives up on a request after ten seconds."""
@@ -42,39 +64,11 @@ RATE_LIMIT_MAX = timedelta(hours=1)
 PAGES_MAX = 10
 """Pages of 100 read of a list: GitHub keeps at most 1,000 check runs of one name in a suite."""
 
+_NO_INSTALLATION = -1
+"""Under which the rate limit of what is not about one repository is remembered."""
+
 _T = TypeVar("_T")
-
-
-class GitHubError(Exception):
-    """GitHub did not do what was asked. The message says what happened."""
-
-
-class NotFoundError(GitHubError):
-    """There is no such thing, or the App may not know of it."""
-
-
-class ForbiddenError(GitHubError):
-    """The App or its installation may not do this; or the App is not set up."""
-
-
-class InvalidError(GitHubError):
-    """GitHub understood and refuses (400, 409, 422): the same request will never do."""
-
-
-class GitHubUnavailableError(GitHubError):
-    """No answer, a 5xx, or not GitHub's words: try again later."""
-
-
-class RateLimitedError(GitHubUnavailableError):
-    """Too many requests; `until` is when to try again."""
-
-    def __init__(self, message: str, until: datetime) -> None:
-        super().__init__(message)
-        self.until = until
-
-
-class SourceError(Exception):
-    """The source of a job cannot be had, ever; the message is for the job's reason."""
+_Auth = str | githubkit.BaseAuthStrategy | None
 
 
 class GitHub:
@@ -137,14 +131,13 @@ class GitHub:
         except binascii.Error as error:
             raise GitHubUnavailableError(f"GitHub sent {name} damaged") from error
 
-    def has_commit(self, repository: Repository, sha: str) -> bool:
-        """Whether GitHub has this commit (it may need a moment after a push)."""
-        path, params = f"{_path(repository)}/commits/{sha}", {"per_page": 1}  # of its files
+    def commit(self, repository: Repository, ref: str) -> shapes.Commit | None:
+        """A commit by its SHA, or by `heads/BRANCH` or `tags/TAG`; None where GitHub has none (yet)."""
+        path, params = f"{_path(repository)}/commits/{quote(ref)}", {"per_page": 1}  # of its files
         try:
-            self._read(repository, "contents:read", path, shapes.ANYTHING, params=params)
+            return self._read(repository, "contents:read", path, shapes.COMMIT, params=params)
         except (NotFoundError, InvalidError):
-            return False
-        return True
+            return None
 
     def find_check_run(self, repository: Repository, sha: str, external_id: str) -> int | None:
         """This App's check run with that external id at a commit."""
@@ -213,6 +206,44 @@ class GitHub:
         finally:
             response.raw_response.close()
 
+    # What is not about one repository: `github_app.github_site` says what is asked.
+
+    def as_app(self, what: str, method: str, path: str, shape: TypeAdapter[_T], **request: Any) -> _T:
+        """Ask as the App itself; `what` names the request in errors, where its path may hold a secret."""
+        return _shaped(self._ask(None, what, method, path, **request), what, shape)
+
+    def as_user(
+        self, token: str, what: str, method: str, path: str, shape: TypeAdapter[_T], **request: Any
+    ) -> _T:
+        """Ask with a token that a person granted the App."""
+        return _shaped(self._ask(token, what, method, path, **request), what, shape)
+
+    def as_nobody(self, what: str, method: str, path: str, shape: TypeAdapter[_T], **request: Any) -> _T:
+        """Ask without saying who asks."""
+        response = self._ask(githubkit.UnauthAuthStrategy(), what, method, path, **request)
+        return _shaped(response, what, shape)
+
+    def as_client(self, what: str, method: str, path: str, **request: Any) -> None:
+        """Ask with the App's client id and secret, for an answer that says nothing."""
+        client, secret = self.settings.github_client_id, self.settings.github_client_secret
+        if client is None or secret is None:
+            raise ForbiddenError("the GitHub App's client id and secret are not set")
+        self._ask(githubkit.OAuthAppAuthStrategy(client, secret.reveal()), what, method, path, **request)
+
+    def clock(self) -> datetime:
+        """GitHub's time, from the head of an answer; to the second."""
+        response = self._ask(githubkit.UnauthAuthStrategy(), "GET /meta", "GET", "/meta")
+        try:
+            # A proxy may have added one of its own; GitHub's comes first.
+            return parsedate_to_datetime(response.headers.get_list("Date")[0]).astimezone(UTC)
+        except (IndexError, ValueError) as error:
+            raise GitHubUnavailableError("GET /meta was answered without a time") from error
+
+    def _ask(self, auth: _Auth, what: str, method: str, path: str, **request: Any) -> githubkit.Response[Any]:
+        self._check_blocked(_NO_INSTALLATION)
+        with self._family(_NO_INSTALLATION, what):
+            return self._client(auth).request(method, path, **request)
+
     # How it is asked.
 
     def _read(
@@ -242,11 +273,7 @@ class GitHub:
         shape: TypeAdapter[_T],
         **request: Any,
     ) -> _T:
-        response = self._send(repository, needs, method, path, **request)
-        try:
-            return shape.validate_json(response.content or b"null")
-        except ValidationError as error:
-            raise GitHubUnavailableError(f"{method} {path} was answered with something else") from error
+        return _shaped(self._send(repository, needs, method, path, **request), f"{method} {path}", shape)
 
     def _send(
         self, repository: Repository, needs: str, method: str, path: str, **request: Any
@@ -278,10 +305,10 @@ class GitHub:
         self._tokens[key] = (answer.token, answer.expires_at)
         return answer.token
 
-    def _client(self, token: str | None) -> githubkit.GitHub[Any]:
-        """githubkit with an installation's token, or as the App itself."""
+    def _client(self, auth: _Auth) -> githubkit.GitHub[Any]:
+        """githubkit with a token, another way of saying who asks, or (None) as the App itself."""
         return githubkit.GitHub(
-            token or self._app_auth(),
+            auth or self._app_auth(),
             base_url=self.settings.github_api_url,
             user_agent="raas-server",
             timeout=TIMEOUT,
@@ -295,7 +322,7 @@ class GitHub:
         app, key = self.settings.github_app_id, self.settings.github_private_key
         if app is None or key is None:
             raise ForbiddenError(
-                "the GitHub App is not set up; set RAAS_GITHUB_APP_ID and RAAS_GITHUB_PRIVATE_KEY",
+                "the GitHub App is not set up; `raas-server setup` says how",
             )
         return githubkit.AppAuthStrategy(str(app), key.reveal())
 
@@ -358,6 +385,13 @@ def _bounded(chunks: Iterator[bytes], size_max: int) -> Iterator[bytes]:
                 "remove large files from it, or download them elsewhere.",
             )
         yield chunk
+
+
+def _shaped(response: githubkit.Response[Any], what: str, shape: TypeAdapter[_T]) -> _T:
+    try:
+        return shape.validate_json(response.content or b"null")
+    except ValidationError as error:
+        raise GitHubUnavailableError(f"{what} was answered with something else") from error
 
 
 def _path(repository: Repository) -> str:

@@ -16,6 +16,7 @@ import pytest
 from github_lab import PROGRAM, SPOON, Lab, open_lab
 
 from github_app import github
+from github_app.credentials import AppCredentials, Credentials
 from github_app.github import GitHub, GitHubUnavailableError, NotFoundError, SourceError
 from github_app.models import Job, Repository
 
@@ -135,7 +136,7 @@ def test_tokens_are_narrowed_to_the_repository(lab: Lab) -> None:
         lab.here.github.repository(mixed)
 
 
-def test_without_credentials_the_error_says_what_to_set(lab: Lab) -> None:
-    settings = dataclasses.replace(lab.here.settings, github_app_id=None)
-    with pytest.raises(github.ForbiddenError, match="RAAS_GITHUB_APP_ID"):
+def test_without_credentials_the_error_says_what_to_do(lab: Lab, tmp_path: Path) -> None:
+    settings = dataclasses.replace(lab.here.settings, credentials=Credentials(AppCredentials(), tmp_path))
+    with pytest.raises(github.ForbiddenError, match="raas-server setup"):
         GitHub(settings).repository(a_job(lab).repository)
