@@ -2,8 +2,8 @@
 
 The job is this runner's like any other, with its own fence and its own heartbeat, but the server gives it to
 an idle robot that asks for one. It is claimed only shortly before the robot may be expected to be free, and
-given back when that was a mistake (`outlook`). Nothing of the repository is executed: a precheck waits for its
-turn, for it would take processor time from the program on the robot.
+given back when that was a mistake (`outlook`). Nothing of the repository is executed: a precheck waits for
+its turn, for it would take processor time from the program on the robot.
 """
 
 from __future__ import annotations
