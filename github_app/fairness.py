@@ -5,12 +5,15 @@ virtual time at which the job starts: the virtual time now, or where the owner's
 is later. So an owner's thousandth job stands a thousand jobs' time behind the present, and whoever comes with
 one job is next. (Goyal, Vin, Cheng: Start-time Fair Queueing, SIGCOMM 1996, with robots for links.)
 
-A tag is never changed: a requeued job has its old place. Owners are charged by looking at their jobs, so
-that a cancelled one, which took no time, costs nothing.
+A requeued job has its old place. A cancelled one, which took no time, costs nothing: its owner is charged by
+looking at their jobs, and those behind it move up.
 
-Lanes. The virtual time of a lane is the latest tag that was claimed in it, but not behind the robots that
-serve it, which may have been busy with other lanes. An owner's lead over the virtual time carries over to
-other lanes that share a robot: asking for one robot under several names gains nothing.
+Lanes. The virtual time of a lane is the latest tag that was claimed in it, or in one that the same robots
+serve, but not behind the robots, which may have been busy with other lanes. An owner's lead over the virtual
+time carries over to other lanes that share a robot: asking for one robot under several names gains nothing.
+
+The bound: while two owners both wait in lanes that the same robots serve, the robot-seconds they are given
+never differ by more than the sum of their longest jobs, in any interval, with any number of robots.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, func, insert, literal_column, select
+from sqlalchemy import ColumnElement, Select, case, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.orm import Session
 
@@ -57,6 +60,23 @@ def next_tag(session: Session, owner: str, lane: str, robot_s: float) -> float:
     row = session.get_one(Owner, owner)
     row.latest_tag = max(row.latest_tag, tag + robot_s)
     return tag
+
+
+def close_gap(session: Session, job: Job) -> None:
+    """Move up what stands behind a job that is cancelled before its first claim. The owner is locked.
+
+    Its owner alone moves, and only as far as its place, which is not behind the virtual time: nobody else
+    waits longer for it than if the job had never been there.
+    """
+    lanes = Lanes(session)
+    moved = Job.order_key - job.timeout_s * job.sessions
+    session.execute(
+        update(Job)
+        .where(is_queued(Job.status), Job.owner == job.owner, Job.lane.in_(lanes.alike(job.lane)))
+        .where(Job.order_key > job.order_key)
+        .values(order_key=case((moved > job.order_key, moved), else_=job.order_key))
+        .execution_options(synchronize_session=False)
+    )
 
 
 _asked: ColumnElement[float] = Job.timeout_s * Job.sessions
@@ -101,12 +121,24 @@ class Lanes:
 
     def virtual_time(self, lane: str) -> float:
         """The virtual time of a lane: what a newcomer's job is tagged with."""
-        claimed = select(func.max(Job.order_key)).where(claimed_once(Job.attempt), Job.lane == lane)
-        return max(self._first(claimed), self._around(lane))
+        claimed = (
+            self._first(select(func.max(Job.order_key)).where(claimed_once(Job.attempt), Job.lane == same))
+            for same in self.alike(lane)
+        )
+        return max(*claimed, self._around(lane))
+
+    def alike(self, lane: str) -> list[str]:
+        """The lane, and those with waiting jobs that exactly the same robots serve."""
+        serving = self._serving(lane)
+        others = self.heads() if serving else ()
+        return [lane, *(other for other in others if other != lane and self._serving(other) == serving)]
+
+    def _serving(self, lane: str) -> frozenset[int]:
+        return frozenset(robot for robot, labels in self.robots().items() if claims.serves(labels, lane))
 
     def _around(self, lane: str) -> float:
         """The tag that the robots which serve the lane have come to."""
-        serving = {robot for robot, labels in self.robots().items() if claims.serves(labels, lane)}
+        serving = self._serving(lane)
         live = self._session.execute(select(Job.runner_id, Job.order_key).where(is_live(Job.status)))
         busy: dict[int, float] = {}
         for robot, tag in live:

@@ -143,8 +143,12 @@ def cancel(session: Session, job_id: int, reason: str, by: str, *, now: datetime
         NoSuchJobError: There is no such job.
     """
     now = now or utc_now()
+    if (owner := session.scalar(select(Job.owner).where(Job.id == job_id))) is not None:
+        fairness.lock_owner(session, owner)
     job = locked(session, job_id)
     if job.status == Status.QUEUED.value:
+        if job.attempt == 0:
+            fairness.close_gap(session, job)
         job.reason = reason
         move(session, job, EventKind.CANCELLED, now=now, conclusion=Conclusion.CANCELLED, by=by)
     elif job.status != Status.COMPLETED.value and job.cancel_reason is None:

@@ -96,7 +96,8 @@ def _cancel(session: Session, repositories: list[int]) -> None:
     query = (
         select(Job.id).where(Job.repository_id.in_(repositories)).where(Job.status != Status.COMPLETED.value)
     )
-    for job in session.scalars(query).all():
+    # From the end: nothing has to move up.
+    for job in session.scalars(query.order_by(Job.owner, Job.order_key.desc())).all():
         queue.cancel(session, job, GONE, by="GitHub")
 
 

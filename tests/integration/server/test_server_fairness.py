@@ -3,100 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import secrets
-import tempfile
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from fair_lab import COSTS, LANES, Lab, fresh_lab
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from server_world import add_repository, job_request
+from server_world import job_request
 from sqlalchemy import func, select
 
-from github_app import claims, leases, queue
-from github_app.claims import ClaimRequest
+from github_app import queue
 from github_app.db import Database
-from github_app.leases import Holder, LeaseRules
-from github_app.models import Job, Runner
-from runner.protocol import Conclusion, Finish, RobotReport
-
-T0 = datetime(2026, 11, 22, 12, tzinfo=UTC)
-RULES = LeaseRules(lease_s=30.0, prepare_s=900.0, log_bytes_max=1000)
-ROBOT = RobotReport.model_validate(
-    {"kind": "pendulum", "plant": "simulated", "env_ids": [], "healthy": True, "passport": "simulated"}
-)
-LANES = (("pendulum",), ("pendulum", "goose"), ("pendulum", "simulated"), ("goose",))
-COSTS = (10.0, 30.0, 120.0)
-
-
-class Lab:
-    """A robot or several, and owners who want them."""
-
-    def __init__(self, database: Database, robots: tuple[str, ...] = ("goose",)) -> None:
-        self.database = database
-        add_repository(database)
-        self.now = T0
-        self.robots: dict[str, int] = {}
-        for name in robots:
-            self.add_robot(name)
-
-    def add_robot(self, name: str) -> None:
-        with self.database.write() as session:
-            row = Runner(name=name, labels=[], created_at=T0, robot=ROBOT.model_dump(mode="json"))
-            session.add(row)
-            session.flush()
-            self.robots[name] = row.id
-
-    def submit(self, owner: str, lane: tuple[str, ...] = LANES[0], cost: float = 120.0) -> int:
-        request = job_request(owner=owner, labels=lane, timeout_s=cost)
-        with self.database.write() as session:
-            return queue.submit(session, request, now=self.now).id
-
-    def submit_many(self, owner: str, count: int, lane: tuple[str, ...] = LANES[0]) -> list[int]:
-        with self.database.write() as session:
-            return [
-                queue.submit(session, job_request(owner=owner, labels=lane), now=self.now).id
-                for _ in range(count)
-            ]
-
-    def claim(self, robot: str = "goose") -> Job | None:
-        self.now += timedelta(seconds=1)
-        wish = ClaimRequest(self.robots[robot], secrets.token_hex(16), ROBOT)
-        with self.database.write() as session:
-            return claims.claim(session, wish, lease_s=RULES.lease_s, now=self.now)
-
-    def run(self, job: Job) -> None:
-        holder = Holder(job.runner_id or 0, job.id, job.fence or "")
-        with self.database.write() as session:
-            leases.start(session, holder, RULES, now=self.now)
-            over = Finish(fence=holder.fence, conclusion=Conclusion.SUCCESS, reason="")
-            leases.finish(session, holder, over, RULES, now=self.now)
-
-    def release(self, job: Job) -> None:
-        with self.database.write() as session:
-            leases.release(session, Holder(job.runner_id or 0, job.id, job.fence or ""), now=self.now)
-
-    def cancel(self, job_id: int) -> None:
-        with self.database.write() as session:
-            queue.cancel(session, job_id, "?", by="alice", now=self.now)
-
-    def tags(self) -> dict[int, float]:
-        with self.database.read() as session:
-            return dict(session.execute(select(Job.id, Job.order_key)).all())
-
-    def served(self, count: int, robot: str = "goose") -> list[str]:
-        """Owners of the next jobs, one after the other."""
-        owners = []
-        for _ in range(count):
-            job = self.claim(robot)
-            if job is None:
-                break
-            owners.append(job.owner)
-            self.run(job)
-        return owners
+from github_app.models import Job
 
 
 @pytest.fixture
@@ -241,17 +160,14 @@ class Fairness(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        database = Database(f"sqlite:///{Path(self.folder.name)}/raas.sqlite3")
-        database.upgrade()
-        self.lab = Lab(database)
+        self.opened = fresh_lab(("goose",))
+        self.lab = self.opened.__enter__()
         self.done: dict[str, dict[int, float]] = defaultdict(dict)
         self.promised: dict[int, tuple[float, dict[str, float]]] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "lab"):
-            self.lab.database.close()
-            self.folder.cleanup()
+            self.opened.__exit__(None, None, None)
 
     @rule(owner=owners, lane=lanes, cost=costs)
     def submit(self, owner: str, lane: tuple[str, ...], cost: float) -> None:
