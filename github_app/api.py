@@ -209,7 +209,6 @@ def telemetry(job_id: int) -> Response:
             _check_fence(session, holder)
         here.telemetry.trust(holder.runner_id, job_id, holder.fence)
     here.telemetry.put(job_id, message)
-    here.wakeups.notify_here(f"telemetry:{job_id}")
     return answers.nothing()
 
 

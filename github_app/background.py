@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 
-from github_app import ahead, checks, claims, leases, retention, services, triggers
+from github_app import ahead, checks, claims, leases, retention, services, telemetry, triggers
 from github_app.moves import utc_now
 from github_app.notices import Notices
 from github_app.services import Services
@@ -56,6 +56,8 @@ class Background:
         self._services = here
         self._stopping = threading.Event()
         self._notices = None if here.db.is_sqlite else Notices(here.db.url, here.wakeups)
+        if self._notices is not None:
+            here.telemetry.relay(self._notices.subscribe(telemetry.CHANNEL, here.telemetry.heard))
         reaper = Reaper(here)
         loops = (
             Loop("deliveries", ("deliveries",), IDLE_S, lambda: triggers.process_pending(app)),

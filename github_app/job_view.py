@@ -233,10 +233,10 @@ def _finish(job: Job) -> Finish | None:
 
 def _steps(session: Session, job: Job) -> tuple[Step, ...]:
     events = session.scalars(select(JobEvent).where(JobEvent.job_id == job.id).order_by(JobEvent.id))
-    return tuple(Step(event.at, event.kind, _note(event)) for event in events)
+    return tuple(Step(event.at, event.kind, note(event)) for event in events)
 
 
-def _note(event: JobEvent) -> str:
+def note(event: JobEvent) -> str:
     """The detail of an event that people want to see."""
     words = ("runner", "on {}"), ("conclusion", "{}"), ("why", "{}"), ("reason", "{}"), ("by", "by {}")
     return next((form.format(event.data[key]) for key, form in words if event.data.get(key)), "")

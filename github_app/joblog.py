@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from github_app.models import Job, LogChunk
@@ -50,26 +50,49 @@ def append_last(session: Session, job: Job, offset: int, data: bytes, *, limit: 
     append(session, job, offset, data, limit=limit)
 
 
-def read(session: Session, job: Job, *, start: int = 0, size: int = 1 << 20) -> bytes:
-    """A stretch of the latest attempt's log as it is stored, notes included.
+def read(
+    session: Session, job: Job, *, start: int = 0, size: int = 1 << 20, attempt: int | None = None
+) -> bytes:
+    """A stretch of one attempt's log as it is stored, notes included.
 
     Args:
         session: Any transaction.
         job: Whose log.
         start: First byte, in bytes of the log.
         size: At most so many bytes.
+        attempt: Which one; the latest if it is not named.
     """
     chunks = session.execute(
         select(LogChunk.start, LogChunk.data)
         .where(
             LogChunk.job_id == job.id,
-            LogChunk.attempt == job.attempt,
+            LogChunk.attempt == (job.attempt if attempt is None else attempt),
             LogChunk.start.between(start - 2 * LOG_CHUNK_MAX, start + size - 1),  # no piece is longer
         )
         .order_by(LogChunk.start)
     )
     found = [chunk[max(0, start - first) :] for first, chunk in chunks if first + len(chunk) > start]
     return b"".join(found)[:size]
+
+
+def stored_length(session: Session, job: Job, attempt: int) -> int:
+    """How many bytes of an attempt's log there are to read, notes included."""
+    last = session.execute(
+        select(LogChunk.start, func.length(LogChunk.data))
+        .where(LogChunk.job_id == job.id, LogChunk.attempt == attempt)
+        .order_by(LogChunk.start.desc())
+        .limit(1)
+    ).one_or_none()
+    return 0 if last is None else int(last[0] + last[1])
+
+
+def count_lines(session: Session, job: Job, end: int) -> int:
+    """How many line feeds the first `end` bytes of the latest attempt's log hold."""
+    count, start = 0, 0
+    while start < end and (piece := read(session, job, start=start, size=min(end - start, 1 << 20))):
+        count += piece.count(b"\n")
+        start += len(piece)
+    return count
 
 
 def _store(session: Session, job: Job, start: int, data: bytes) -> None:

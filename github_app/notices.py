@@ -2,7 +2,7 @@
 
 Notices are sent after the commit, on a connection of their own: sent inside a transaction they would make
 all commits of the database follow one another. A lost notice costs a second at most, since everybody also
-looks by themselves. Payloads are `process:topic`.
+looks by themselves. Payloads are `process:topic`; on further channels (`subscribe`) `process:word`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "raas"
 RETRY_S = 1.0
+WORDS_MAX = 1000
+"""Notices that may wait to be sent; beyond that words of further channels are dropped."""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -40,12 +42,31 @@ class Notices:
         self._dsn = parsed.render_as_string(hide_password=False)
         self._wakeups = wakeups
         self._me = secrets.token_hex(4)
-        self._outbox: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+        self._hearers: dict[str, Callable[[str], None]] = {}
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._keep, args=(work,), name=f"notices-{work.__name__}", daemon=True)
             for work in (self._listen, self._send)
         ]
+
+    def subscribe(self, channel: str, hear: Callable[[str], None]) -> Callable[[str], None]:
+        """Open a further channel, before `start`, for what may get lost.
+
+        Args:
+            channel: Its name.
+            hear: Called with each word that another process sends there.
+
+        Returns:
+            What sends a word, less than 8,000 bytes, to the others; it neither blocks nor raises.
+        """
+        self._hearers[channel] = hear
+
+        def send(word: str) -> None:
+            if self._outbox.qsize() < WORDS_MAX:
+                self._outbox.put((channel, word))
+
+        return send
 
     def start(self) -> None:
         """Begin to relay."""
@@ -64,24 +85,25 @@ class Notices:
     def _post(self, topic: str) -> None:
         # Who made a delivery or an event works on it himself; only waiting runners and pages are elsewhere.
         if topic == "queue" or topic.startswith("job:"):
-            self._outbox.put(topic)
+            self._outbox.put((CHANNEL, topic))
 
     def _listen(self, connection: Connection) -> None:
-        connection.execute(SQL("LISTEN {}").format(Identifier(CHANNEL)))
+        for channel in (CHANNEL, *self._hearers):
+            connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
         self._wakeups.notify_here("queue")  # something may have been missed
         while not self._stopping.is_set():
             for notice in connection.notifies(timeout=0.5):
-                sender, _, topic = notice.payload.partition(":")
+                sender, _, word = notice.payload.partition(":")
                 if sender != self._me:
-                    self._wakeups.notify_here(topic)
+                    self._hearers.get(notice.channel, self._wakeups.notify_here)(word)
 
     def _send(self, connection: Connection) -> None:
-        while (topic := self._outbox.get()) is not None:
-            topics = {topic}
+        while (first := self._outbox.get()) is not None:
+            notices = {first: None}  # each once, in the order they came
             while not self._outbox.empty() and (more := self._outbox.get()) is not None:
-                topics.add(more)
-            for each in sorted(topics):
-                connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self._me}:{each}"))
+                notices[more] = None
+            for channel, word in notices:
+                connection.execute("SELECT pg_notify(%s, %s)", (channel, f"{self._me}:{word}"))
 
     def _keep(self, work: Callable[[Connection], None]) -> None:
         """Do the work on a connection, and on a new one whenever it breaks, until the end."""

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from github_app import public, services
+from github_app import live, public, services
 from raas_gym.version import __version__
 from runner import protocol
 
@@ -99,6 +99,29 @@ def operations() -> tuple[Operation, ...]:
             query=public.JobQuery,
         ),
         Operation("get", "/api/v1/jobs/{job_id}", "One job", answer=public.JobView, errors=(404,)),
+        Operation(
+            "get",
+            "/api/v1/jobs/{job_id}/events",
+            "One job as it happens, as server-sent events; 204 when the reader has everything",
+            errors=(404, 422, 429, 503),
+            query=live.EventsQuery,
+            media_type="text/event-stream",
+        ),
+        Operation(
+            "get",
+            "/api/v1/jobs/{job_id}/lines",
+            "The lines of a log before an offset",
+            answer=live.Lines,
+            errors=(404, 422),
+            query=live.LinesQuery,
+        ),
+        Operation(
+            "get",
+            "/api/v1/events",
+            "The queue as it happens, as server-sent events",
+            errors=(429, 503),
+            media_type="text/event-stream",
+        ),
         Operation("get", "/api/v1/openapi.json", "This document"),
     )
 

@@ -62,11 +62,32 @@ class Follower:
         return self._ended_at is not None and time.monotonic() - self._ended_at > GRACE_S
 
 
+class Return:
+    """The sum of an episode's rewards, tick by tick.
+
+    Args:
+        episode, reward: Where a row holds them.
+    """
+
+    def __init__(self, episode: int, reward: int) -> None:
+        self._episode, self._reward = episode, reward
+        self._of: float | None = None
+        self._sum = 0.0
+
+    def after(self, row: Sequence[float]) -> float:
+        """The sum with this row."""
+        if row[self._episode] != self._of:
+            self._of, self._sum = row[self._episode], 0.0
+        self._sum += row[self._reward]
+        return self._sum
+
+
 class Feed:
     """Gathers rows from the tick loop and hands them to followers until `finish`."""
 
     def __init__(self) -> None:
         self._columns: list[str] = []
+        self._return: Return
         self._rows: deque[Sequence[float]] = deque()
         self._followers: list[Follower] = []
         self._last: bytes | None = None
@@ -79,8 +100,9 @@ class Feed:
         self._thread.start()
 
     def begin(self, columns: Sequence[str]) -> None:
-        """Name the columns of the rows to come."""
-        self._columns = list(columns)
+        """Name the columns of the rows to come; followers also get `return`, the episode's rewards so far."""
+        self._columns = [*columns, "return"]
+        self._return = Return(columns.index("episode"), columns.index("reward"))
 
     def push(self, row: Sequence[float]) -> None:
         """Add the row of a tick. Called by the tick loop: no lock, no copy, no wait."""
@@ -125,8 +147,10 @@ class Feed:
         self._flush()
 
     def _flush(self) -> None:
-        rows = [self._rows.popleft() for _ in range(len(self._rows))]
+        rows: list[Sequence[float]] = [self._rows.popleft() for _ in range(len(self._rows))]
         with self._lock:
+            # Summed up here, where no row is missing: followers may lose some.
+            rows = [(*row, self._return.after(row)) for row in rows]
             if not rows or not self._followers:
                 return
             event = encode_rows(self._columns, rows)

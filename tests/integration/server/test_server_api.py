@@ -275,9 +275,9 @@ def test_telemetry_is_kept_for_the_moment(world: World) -> None:
     for theta in (0.1, 0.2):
         body = {"session": 0, "columns": ["t", "theta"], "rows": [[0.0, theta]]}
         assert robot.call(job, "telemetry", **body).status_code == 204
-    latest = world.services.telemetry.get(job_id)
-    assert latest is not None
-    assert latest.message.rows == [[0.0, 0.2]]
+    frames = world.services.telemetry.since(job_id, 0)
+    assert [json.loads(frame.data)["rows"] for frame in frames] == [[[0.0, 0.1]], [[0.0, 0.2]]]
+    assert world.services.telemetry.since(job_id, frames[0].number) == frames[1:]
 
 
 def test_the_reaper_waits_a_full_lease_after_a_start(make_settings: MakeSettings, database_url: str) -> None:
