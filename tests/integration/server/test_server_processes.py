@@ -59,12 +59,15 @@ def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
     sick = run("doctor", **settings)
     assert sick.returncode == 1
     assert "run `raas-server upgrade`" in sick.stdout
-    assert "RAAS_GITHUB_APP_ID, RAAS_GITHUB_PRIVATE_KEY, RAAS_GITHUB_WEBHOOK_SECRET not set" in sick.stdout
-    assert run("upgrade", **settings).stdout == "upgraded the database to 0002\n"
+    assert "problem GitHub App: there is none yet; `raas-server setup`" in sick.stdout
+    assert run("upgrade", **settings).stdout.startswith("upgraded the database to ")
     key = subprocess.run(["openssl", "genrsa", "2048"], capture_output=True, text=True, check=True).stdout
     known = {"GITHUB_APP_ID": "7", "GITHUB_PRIVATE_KEY": key, "GITHUB_WEBHOOK_SECRET": "s"}
+    known["GITHUB_API_URL"] = "http://127.0.0.1:9"  # nobody is there: `test_setup_doctor` has a GitHub
     well = run("doctor", **settings, **known)
-    assert (well.returncode, "problem" in well.stdout) == (0, False)
+    problems = [line for line in well.stdout.splitlines() if line.startswith("problem")]
+    assert (well.returncode, len(problems)) == (1, 1)
+    assert problems[0].startswith("problem GitHub App: http://127.0.0.1:9 could not be asked")
     assert re.search(r"warning owners: everybody .*; set RAAS_OWNERS to", well.stdout)
     assert "ok      owners: alice" in run("doctor", **settings | {"OWNERS": "alice"}, **known).stdout
 
