@@ -24,7 +24,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select, update
 
-from github_app import job_view, records, services, summary
+from github_app import buttons, job_view, records, services, summary
 from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
 from github_app.job_view import JobView
 from github_app.jobs import Status
@@ -156,6 +156,7 @@ def payload(view: JobView) -> dict[str, Any]:
         "name": summary.check_name(view),
         "details_url": view.url,
         "output": {key: value for key, value in output.items() if value},
+        "actions": [asdict(button) for button in buttons.shown(view.status, view.conclusion)],
     }
     if view.started_at is not None:
         body["started_at"] = _time(view.started_at)

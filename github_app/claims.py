@@ -1,6 +1,7 @@
 """Claims: which runner gets which queued job, and how a claim is undone.
 
-A lane is the set of labels a job needs, as one string. A runner serves each lane whose labels it all has,
+A lane is the set of labels a job needs, as one string; with `!` before them the names of robots whose rules
+refuse it (`allowance`). A runner serves each lane whose labels it all has and which does not refuse it,
 so a claim is one look at the head of each lane it serves and one atomic `UPDATE`.
 """
 
@@ -169,8 +170,9 @@ def waiting_lanes(session: Session) -> dict[str, tuple[float, int]]:
 
 
 def serves(labels: frozenset[str], lane: str) -> bool:
-    """Whether a runner with these labels may take jobs of the lane."""
-    return labels.issuperset(lane.split(",")) if lane else True
+    """Whether a runner with these labels may take jobs of the lane; `!goose` in it is whoever is no goose."""
+    parts = lane.split(",") if lane else []
+    return all((part[1:] not in labels) if part.startswith("!") else (part in labels) for part in parts)
 
 
 def _lanes_in_order(session: Session, served: frozenset[str]) -> list[str]:

@@ -34,10 +34,17 @@ class RepositoryFacts(BaseModel):
     default_branch: str
 
 
+class Person(BaseModel):
+    """A person by the id that stays."""
+
+    id: int
+
+
 class Permission(BaseModel):
     """A collaborator's permission: `admin`, `write`, `read` or `none`."""
 
     permission: str
+    user: Person | None = None
 
 
 class RepositoryName(BaseModel):
@@ -76,6 +83,19 @@ class File(BaseModel):
     content: str = ""
 
 
+class CommitText(BaseModel):
+    """What was written about a commit."""
+
+    message: str = ""
+
+
+class Commit(BaseModel):
+    """A commit."""
+
+    sha: str
+    commit: CommitText
+
+
 class Output(BaseModel):
     """What a check run shows."""
 
@@ -106,6 +126,7 @@ TOKEN = TypeAdapter(Token)
 REPOSITORY = TypeAdapter(RepositoryFacts)
 PERMISSION = TypeAdapter(Permission)
 PULL = TypeAdapter(Pull)
+COMMIT = TypeAdapter(Commit)
 FILE = TypeAdapter[File | list[Any]](File | list[Any])
 CHECK_RUN = TypeAdapter(CheckRun)
 CHECK_RUNS = TypeAdapter(CheckRuns)

@@ -164,6 +164,7 @@ class Runner(Base):
         seen_at: Its last call.
         robot: Its robot's last `runner.protocol.RobotReport`.
     """
+        rules: Its host's `rules.RobotRules`, or None.
 
     __tablename__ = "runners"
 
@@ -179,6 +180,7 @@ class Runner(Base):
     software: Mapped[str | None] = mapped_column(String(50))
     robot: Mapped[dict[str, Any] | None]
 
+    rules: Mapped[dict[str, Any] | None]
 
 class Job(Base):
     """One request to run one repository at one commit on one robot.
@@ -258,6 +260,7 @@ class Job(Base):
         _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
+        _partial("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
         _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
         _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, Field
 
 Id = Annotated[int, Field(ge=1, lt=1 << 63)]
+Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class Account(BaseModel):
@@ -47,7 +48,7 @@ class NamedRepository(BaseModel):
 class Commit(BaseModel):
     """The newest commit of a push."""
 
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    id: Sha
     message: str
 
 
@@ -92,6 +93,87 @@ class IssueComment(BaseModel):
     sender: Account
 
 
+class HeadRepository(BaseModel):
+    """Where the head of a pull request lives."""
+
+    id: Id
+    full_name: Annotated[str, Field(max_length=301)]
+
+
+class Head(BaseModel):
+    """The head of a pull request; `repo` is null where the fork was deleted."""
+
+    sha: Sha
+    ref: str
+    repo: HeadRepository | None = None
+
+
+class PullRequest(BaseModel):
+    """A pull request at the time of the event."""
+
+    head: Head
+
+
+class PullRequestEvent(BaseModel):
+    """`pull_request`: opened, moved by a push (`synchronize`), reopened, closed and so on."""
+
+    action: str
+    number: Id
+    pull_request: PullRequest
+    repository: Repository
+    installation: Installation
+    sender: Account
+
+
+class App(BaseModel):
+    """The App a check belongs to."""
+
+    id: Id
+
+
+class CheckRun(BaseModel):
+    """A check run; `external_id` is our job's id, if it is ours."""
+
+    id: Id
+    head_sha: Sha
+    external_id: str | None = None
+    app: App | None = None
+
+
+class RequestedAction(BaseModel):
+    """The button that was pressed."""
+
+    identifier: Annotated[str, Field(max_length=100)]
+
+
+class CheckRunEvent(BaseModel):
+    """`check_run`: created, completed, `rerequested`, or a button was pressed (`requested_action`)."""
+
+    action: str
+    check_run: CheckRun
+    requested_action: RequestedAction | None = None
+    repository: Repository
+    installation: Installation
+    sender: Account
+
+
+class CheckSuite(BaseModel):
+    """All check runs of one App at one commit."""
+
+    head_sha: Sha
+    app: App | None = None
+
+
+class CheckSuiteEvent(BaseModel):
+    """`check_suite`: requested, completed, `rerequested`."""
+
+    action: str
+    check_suite: CheckSuite
+    repository: Repository
+    installation: Installation
+    sender: Account
+
+
 class InstallationEvent(BaseModel):
     """`installation`: the App was installed, removed, suspended and so on."""
 
@@ -118,7 +200,10 @@ class RepositoryEvent(BaseModel):
 
 MODELS: dict[str, type[BaseModel]] = {
     "push": Push,
+    "pull_request": PullRequestEvent,
     "issue_comment": IssueComment,
+    "check_run": CheckRunEvent,
+    "check_suite": CheckSuiteEvent,
     "installation": InstallationEvent,
     "installation_repositories": InstallationRepositories,
     "repository": RepositoryEvent,

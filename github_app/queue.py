@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from github_app import fairness
+from github_app import allowance, fairness
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
 from github_app.models import Job, Repository, is_queued
@@ -91,13 +91,15 @@ def submit(
         ValueError: The labels do not fit a lane.
     """
     now = now or utc_now()
-    owner = (request.owner or session.get_one(Repository, request.repository_id).owner).lower()
-    lane = lane_of(request.labels)
+    repository = session.get_one(Repository, request.repository_id)
+    owner = (request.owner or repository.owner).lower()
+    lane = lane_of([*request.labels, *allowance.exclusions(session, repository)])
     fairness.lock_owner(session, owner)
     same = select(Job).where(Job.trigger_key == request.trigger_key)
     if (there := session.scalars(same).unique().one_or_none()) is not None:
         return there
     refusal = request.refusal or _too_many(session, owner, queued_max)
+    refusal = refusal or _not_allowed(session, request, repository, owner, now)
     values = asdict(request)
     del values["refusal"]
     robot_s = request.timeout_s * request.sessions
@@ -124,6 +126,16 @@ def submit(
         Database.wake(session, "queue")
     session.flush()
     return job
+
+
+def _not_allowed(
+    session: Session, request: JobRequest, repository: Repository, owner: str, now: datetime
+) -> Refusal | None:
+    robot_s = request.timeout_s * request.sessions
+    reason = allowance.refusal(
+        session, repository, owner=owner, labels=request.labels, robot_s=robot_s, now=now
+    )
+    return None if reason is None else Refusal(Conclusion.SKIPPED, reason)
 
 
 def _too_many(session: Session, owner: str, queued_max: int | None) -> Refusal | None:

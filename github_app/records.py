@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import payloads, queue
+from github_app import allowance, payloads, queue
+from github_app.config import Settings
 from github_app.db import Database
 from github_app.github import GitHub
 from github_app.jobs import Status
@@ -21,6 +22,7 @@ UNINSTALLED = 0
 """Installation of a repository the App has lost."""
 
 GONE = "The GitHub App is not installed on this repository any more."
+ARCHIVED = "The repository was archived, so that no result can be reported. Unarchive it and run this again."
 
 
 def current(database: Database, github: GitHub, told: payloads.Repository, installation: int) -> Repository:
@@ -36,7 +38,10 @@ def current(database: Database, github: GitHub, told: payloads.Repository, insta
         return claimed
     if told.private and not known.private:
         with database.write() as session:
-            session.get_one(Repository, told.id).private = True
+            hidden = session.get_one(Repository, told.id)
+            hidden.private = True
+            session.flush()
+            allowance.reconsider(session, hidden)
     facts = github.repository(claimed)
     return Repository(
         id=facts.id,
@@ -48,9 +53,34 @@ def current(database: Database, github: GitHub, told: payloads.Repository, insta
     )
 
 
-def remember(session: Session, repository: Repository) -> None:
-    """Store a repository as it is now."""
+def remember(session: Session, settings: Settings, repository: Repository) -> None:
+    """Store a repository as it is now.
+
+    Where it has another owner, or was made private or public, its waiting jobs follow: to robots that take
+    them, or to an end where the new owner may not use any.
+    """
+    known = session.get(Repository, repository.id)
+    before = None if known is None else (known.owner, known.private)
     session.merge(repository)
+    session.flush()
+    if before is None or before == (repository.owner, repository.private):
+        return
+    allowance.reconsider(session, session.get_one(Repository, repository.id))
+    if not allowance.lets_in(session, settings, repository.owner):
+        _cancel(session, [repository.id], allowance.not_let_in(repository.owner))
+
+
+def hide(session: Session, repository: int) -> None:
+    """The repository is gone: nobody can read it any more, so nobody is shown its jobs."""
+    forget(session, [repository])
+    if (known := session.get(Repository, repository)) is not None:
+        known.private = True
+
+
+def archived(session: Session, settings: Settings, repository: Repository) -> None:
+    """The repository is read-only from now on: what waits could not be reported."""
+    remember(session, settings, repository)
+    _cancel(session, [repository.id], ARCHIVED)
 
 
 def forget(session: Session, ids: Iterable[int]) -> int:
@@ -62,7 +92,7 @@ def forget(session: Session, ids: Iterable[int]) -> int:
     lost = session.scalars(select(Repository).where(Repository.id.in_(list(ids)))).all()
     for repository in lost:
         repository.installation_id = UNINSTALLED
-    _cancel(session, [repository.id for repository in lost])
+    _cancel(session, [repository.id for repository in lost], GONE)
     return len(lost)
 
 
@@ -92,13 +122,13 @@ def installed(session: Session, installation: int, named: Iterable[payloads.Name
     return len(added)
 
 
-def _cancel(session: Session, repositories: list[int]) -> None:
+def _cancel(session: Session, repositories: list[int], why: str) -> None:
     query = (
         select(Job.id).where(Job.repository_id.in_(repositories)).where(Job.status != Status.COMPLETED.value)
     )
     # From the end: nothing has to move up.
     for job in session.scalars(query.order_by(Job.owner, Job.order_key.desc())).all():
-        queue.cancel(session, job, GONE, by="GitHub")
+        queue.cancel(session, job, why, by="GitHub")
 
 
 def _record(told: payloads.Repository, installation: int) -> Repository:

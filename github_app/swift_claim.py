@@ -25,6 +25,9 @@ STATEMENT = """
         UPDATE runners SET seen_at = %(now)s, software = %(software)s, robot = %(robot)s
         WHERE id = %(runner)s AND revoked_at IS NULL
         RETURNING id, name, labels
+    ), served AS MATERIALIZED (
+        SELECT ARRAY(SELECT jsonb_array_elements_text(labels))
+            || ARRAY[name::text, %(kind)s::text, %(plant)s::text] AS labels FROM me
     ), mine AS (
         SELECT status, claim_key FROM jobs WHERE runner_id = %(runner)s AND status IN ('claimed', 'running')
         UNION ALL
@@ -40,10 +43,11 @@ STATEMENT = """
             SELECT order_key, id FROM jobs WHERE status = 'queued' AND jobs.lane = lanes.lane
             ORDER BY order_key, id LIMIT 1
         ) AS first
-        WHERE string_to_array(lanes.lane, ',') <@ (
-            SELECT ARRAY(SELECT jsonb_array_elements_text(labels))
-                || ARRAY[name::text, %(kind)s::text, %(plant)s::text] FROM me
-        )
+        WHERE (
+            SELECT bool_and(CASE WHEN left(part, 1) = '!' THEN NOT substr(part, 2) = ANY(served.labels)
+                ELSE part = ANY(served.labels) END)
+            FROM unnest(string_to_array(lanes.lane, ',')) AS part, served
+        ) IS NOT FALSE
         ORDER BY first.order_key, first.id LIMIT 1
     ), head AS MATERIALIZED (
         SELECT id FROM jobs WHERE status = 'queued' AND lane = (SELECT lane FROM best)

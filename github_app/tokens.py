@@ -16,6 +16,9 @@ from runner.protocol import Registered
 
 INVITE_VALID = timedelta(days=1)
 
+PLANTS = frozenset({"simulated", "hardware"})
+"""Labels no host gives: `--sim` must never reach a real robot, nor `--robot hardware` a simulated one."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -40,6 +43,8 @@ def invite(session: Session, name: str, labels: Sequence[str], now: datetime) ->
     for text in (name, *labels):
         if not _NAME.fullmatch(text):
             raise RunnerError(f"{text!r} is no name or label; use a-z, 0-9, dot, dash and underscore")
+        if text in PLANTS:
+            raise RunnerError(f"{text!r} is what a robot says of itself, by its plant; leave it out")
     token = secrets.token_urlsafe(32)
     runner = session.scalar(select(Runner).where(Runner.name == name).with_for_update())
     if runner is None:

@@ -15,7 +15,6 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -24,10 +23,11 @@ from pydantic import BaseModel
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from github_app import comments, payloads, queue, records, requests, services
+from github_app import changes, comments, payloads, presses, records, services
 from github_app.config import Settings
 from github_app.github import GitHubError, GitHubUnavailableError, NotFoundError, RateLimitedError
-from github_app.models import Delivery, Repository
+from github_app.models import Delivery
+from github_app.plans import Plan
 from github_app.services import Services
 
 log = logging.getLogger(__name__)
@@ -43,52 +43,30 @@ AGE_MAX = timedelta(days=3)
 NOT_FOUND_TRIES = 5
 """GitHub announces a commit a moment before all of its servers have it."""
 
-SKIP_MARKS = ("[skip raas]", "[raas skip]")
-BRANCH_PREFIX = "refs/heads/"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a delivery comes to, before it is stored.
-
-    Attributes:
-        outcome: A sentence for the delivery's row.
-        store: What else to write, in the transaction that marks the delivery processed.
-        afterwards: What to do once that is committed; nobody depends on it.
-    """
-
-    outcome: str
-    store: Callable[[Session], object] = lambda session: None
-    afterwards: Callable[[], object] = lambda: None
-
 
 def left_alone(settings: Settings, said: BaseModel | None) -> str | None:
     """Why a delivery starts nothing, where it alone tells: most do not, and are settled as they arrive.
 
     Args:
-        settings: For the list of owners.
+        settings: For the list of owners, and the App's number.
         said: The payload; None for an event nobody acts upon.
     """
-    if said is None:
-        return "not acted upon"
-    if isinstance(said, payloads.Push):
-        return _push_left_alone(settings, said)
-    if isinstance(said, payloads.IssueComment) and (reason := comments.left_alone(said)):
-        return f"left alone: {reason}"
-    return None
-
-
-def _push_left_alone(settings: Settings, push: payloads.Push) -> str | None:
-    """Why a push starts nothing, where that can be told from the push alone."""
-    if not push.ref.startswith(BRANCH_PREFIX):
-        return "left alone: not a branch"
-    if push.deleted or push.head_commit is None:
-        return "left alone: the branch was deleted"
-    if any(mark in push.head_commit.message.lower() for mark in SKIP_MARKS):
-        return "left alone: the commit message says so"
-    if not settings.owner_allowed(push.repository.owner.login):
-        return f"refused: {push.repository.owner.login} may not use this host's robots"
-    return None
+    reason: str | None = None
+    match said:
+        case None:
+            reason = "not acted upon"
+        case payloads.Push():
+            reason = changes.push_left_alone(settings, said)
+        case payloads.PullRequestEvent():
+            reason = changes.pull_left_alone(settings, said)
+        case payloads.CheckRunEvent():
+            reason = presses.run_left_alone(settings, said)
+        case payloads.CheckSuiteEvent():
+            reason = presses.suite_left_alone(settings, said)
+        case payloads.IssueComment():
+            why = comments.left_alone(said)
+            reason = f"left alone: {why}" if why else None
+    return reason
 
 
 def recover(here: Services) -> None:
@@ -155,8 +133,10 @@ def _settle(here: Services, delivery: Delivery, plan: Plan, error: str | None = 
     with here.db.write() as session:
         if session.scalar(done) is None:
             return
-        plan.store(session)
-    log.info("delivery %s (%s): %s %s", delivery.guid, delivery.event, plan.outcome, error or "")
+        outcome = plan.store(session)
+        if isinstance(outcome, str):
+            session.get_one(Delivery, delivery.id).outcome = outcome
+    log.info("delivery %s (%s): %s %s", delivery.guid, delivery.event, plan.outcome, error or outcome or "")
     plan.afterwards()
 
 
@@ -175,48 +155,18 @@ def _later(here: Services, delivery: Delivery, error: Exception) -> None:
         row.next_try_at, row.error = next_try, f"{error}"[:2000]
 
 
-def _push(here: Services, delivery: Delivery) -> Plan:
-    push = payloads.Push.model_validate_json(delivery.payload)
-    repository = records.current(here.db, here.github, push.repository, push.installation.id)
-    head = push.head_commit
-    assert head is not None  # noqa: S101  # `left_alone` saw to it
-    branch = push.ref.removeprefix(BRANCH_PREFIX)
-    wish = requests.wish(here.github, here.settings, repository, head.id)
-    keep = partial(records.remember, repository=repository)
-    if wish is None:
-        return Plan("left alone: neither .raas.yml nor run.py", keep)
-    if not wish.wants_push(branch):
-        return Plan(f"left alone: .raas.yml does not ask for pushes to {branch}", keep)
-    request = wish.request(
-        trigger="push",
-        trigger_key=f"auto:{repository.id}:{head.id}",
-        requested_by=push.sender.login,
-        ref=branch,
-    )
-    return Plan(f"job for {head.id}", partial(_remember_and_submit, here.settings, repository, [request]))
-
-
 def _comment(here: Services, delivery: Delivery) -> Plan:
     said = payloads.IssueComment.model_validate_json(delivery.payload)
     repository = records.current(here.db, here.github, said.repository, said.installation.id)
-    asked = comments.Asked(here.github, here.settings, repository, said)
+    asked = comments.Asked(here, repository, said)
     answer = comments.answer(asked)
     if answer.reply is not None:
         comments.reply_once(asked, answer.reply, first_try=delivery.tries == 1)
     return Plan(
         answer.outcome,
-        partial(_remember_and_submit, here.settings, repository, answer.requests),
+        partial(comments.store, asked, answer),
         partial(comments.react, asked, answer.reaction),
     )
-
-
-def _remember_and_submit(
-    settings: Settings, repository: Repository, requests: list[queue.JobRequest], session: Session
-) -> None:
-    records.remember(session, repository)
-    session.flush()
-    for request in requests:
-        queue.submit(session, request, queued_max=settings.queued_max)
 
 
 def _installation(here: Services, delivery: Delivery) -> Plan:
@@ -244,16 +194,29 @@ def _installation_repositories(here: Services, delivery: Delivery) -> Plan:
 
 def _repository(here: Services, delivery: Delivery) -> Plan:
     event = payloads.RepositoryEvent.model_validate_json(delivery.payload)
+    number, what = event.repository.id, f"repository {event.action}"
     if event.action == "deleted":
-        return Plan("repository deleted", partial(records.forget, ids=[event.repository.id]))
-    repository = records.current(here.db, here.github, event.repository, event.installation.id)
-    return Plan(f"repository {event.action}", partial(records.remember, repository=repository))
+        return Plan(what, partial(records.hide, repository=number))
+    try:
+        repository = records.current(here.db, here.github, event.repository, event.installation.id)
+    except NotFoundError:
+        if event.action != "transferred" or delivery.tries < NOT_FOUND_TRIES:
+            raise
+        # To somebody who has not installed the App.
+        return Plan(f"{what}, out of reach", partial(records.forget, ids=[number]))
+    store = records.archived if event.action == "archived" else records.remember
+    return Plan(what, partial(store, settings=here.settings, repository=repository))
 
 
 _HANDLERS: dict[str, Callable[[Services, Delivery], Plan]] = {
-    "push": _push,
+    "push": changes.push,
+    "pull_request": changes.pull_request,
     "issue_comment": _comment,
+    "check_run": presses.check_run,
+    "check_suite": presses.check_suite,
     "installation": _installation,
     "installation_repositories": _installation_repositories,
     "repository": _repository,
 }
+ACTED_UPON = frozenset(_HANDLERS)
+"""The events that may start something; each has a model in `payloads.MODELS`."""

@@ -41,7 +41,7 @@ def test_every_example_is_answered(
     assert len(answered) >= 300
     assert {status for _, status in answered} <= {202, 400}
     refused = {event for event, status in answered if status == 400}
-    assert refused <= {"push", "issue_comment", "repository"}  # they say of no installation
+    assert refused <= triggers.ACTED_UPON - {"installation", "installation_repositories"}  # name none
     assert len(stored()) == sum(status == 202 for _, status in answered)
 
 
