@@ -163,8 +163,8 @@ class Runner(Base):
         token_hash: Digest of the runner's own token; unset before registration and after revocation.
         seen_at: Its last call.
         robot: Its robot's last `runner.protocol.RobotReport`.
-    """
         rules: Its host's `rules.RobotRules`, or None.
+    """
 
     __tablename__ = "runners"
 
