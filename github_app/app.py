@@ -11,6 +11,7 @@ from github_app import (
     answers,
     api,
     artifacts,
+    auth,
     csrf,
     live,
     logs,
@@ -78,10 +79,12 @@ def create_app(settings: Settings) -> Flask:
         artifacts.blueprint,
         pages.blueprint,
         setup.blueprint,
+        auth.blueprint,
     ):
         app.register_blueprint(blueprint)
     app.before_request(csrf.check)
     app.add_template_global(csrf.token, "csrf_token")
+    app.add_template_global(auth.login_name, "signed_in_as")
     _health(app)
     _headers(app)
     return app

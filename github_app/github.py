@@ -91,13 +91,19 @@ class GitHub:
         """The repository as it is now: names and visibility change."""
         return self._read(repository, "metadata:read", _path(repository), shapes.REPOSITORY)
 
-    def permission(self, repository: Repository, login: str) -> str:
-        """The collaborator permission of a person: `admin`, `write`, `read` or `none`."""
+    def permission(self, repository: Repository, login: str, person: int | None = None) -> str:
+        """The collaborator permission of a person: `admin`, `write`, `read` or `none`.
+
+        Where `person` is given and that login is somebody else's by now, it is `none`.
+        """
         path = f"{_path(repository)}/collaborators/{quote(login, safe='')}/permission"
         try:
-            return self._read(repository, "metadata:read", path, shapes.PERMISSION).permission
+            found = self._read(repository, "metadata:read", path, shapes.PERMISSION)
         except NotFoundError:
             return "none"
+        if person is not None and (found.user is None or found.user.id != person):
+            return "none"
+        return found.permission
 
     def pull_request(self, repository: Repository, number: int) -> PullRequestFacts:
         """A pull request as it is now."""

@@ -70,6 +70,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: _Json,
         list[str]: _Json,
+        list[int]: _Json,
     }
 
 
@@ -179,8 +180,8 @@ class Runner(Base):
     seen_at: Mapped[datetime | None]
     software: Mapped[str | None] = mapped_column(String(50))
     robot: Mapped[dict[str, Any] | None]
-
     rules: Mapped[dict[str, Any] | None]
+
 
 class Job(Base):
     """One request to run one repository at one commit on one robot.
@@ -259,8 +260,8 @@ class Job(Base):
         _partial("ix_jobs_owner_queued", "owner", "lane", "order_key", where="status = 'queued'"),
         _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
-        _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
+        _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
         _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
@@ -308,6 +309,24 @@ class Artifact(Base):
     stored_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("job_id", "attempt", "name"),)
+
+
+class WebSession(Base):
+    """Somebody who is signed in at the pages; the browser's token is kept as a digest.
+
+    Attributes:
+        person_id: GitHub's id of the person; the login may change.
+        private_repositories: Ids of those with the App that the person could read at sign-in.
+    """
+
+    __tablename__ = "web_sessions"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    login: Mapped[str] = mapped_column(String(100))
+    person_id: Mapped[int] = mapped_column(BigInteger)
+    private_repositories: Mapped[list[int]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Fact(Base):
