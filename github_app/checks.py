@@ -24,7 +24,8 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select, update
 
-from github_app import buttons, job_view, records, services, summary
+from github_app import buttons, comparison, job_view, records, services, summary
+from github_app.comparison import Comparison
 from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
 from github_app.job_view import JobView
 from github_app.jobs import Status
@@ -49,6 +50,7 @@ class Taken:
 
     job: Job
     view: JobView
+    beside: Comparison | None
     event: int
     first_try: bool
     lease: datetime
@@ -94,11 +96,17 @@ def _take(here: Services) -> list[Taken]:
     # What there is to show is read without the rows' locks: a runner may want to claim these jobs.
     with here.db.read() as session:
         jobs = session.scalars(select(Job).where(Job.id.in_(first_tries)).order_by(Job.id)).unique().all()
-        views = [job_view.load(session, job, here.settings) for job in jobs]
-    return [
-        Taken(job, view, job.latest_event, first_tries[job.id], now + LEASE)
-        for job, view in zip(jobs, views, strict=True)
-    ]
+        return [
+            Taken(
+                job=job,
+                view=job_view.load(session, job, here.settings),
+                beside=comparison.load(session, job),
+                event=job.latest_event,
+                first_try=first_tries[job.id],
+                lease=now + LEASE,
+            )
+            for job in jobs
+        ]
 
 
 def _publish(here: Services, taken: Taken) -> None:
@@ -123,12 +131,12 @@ def _bring_up_to_date(here: Services, taken: Taken) -> bool:
     if found is None:
         if not _renewed(here, taken):
             return False
-        body = {**payload(taken.view), "head_sha": job.sha, "external_id": str(job.id)}
+        body = {**payload(taken.view, taken.beside), "head_sha": job.sha, "external_id": str(job.id)}
         _remember(here, job.id, here.github.create_check_run(repository, body))
         return True
     if job.check_run_id is None:
         _remember(here, job.id, found)
-    body = payload(taken.view)
+    body = payload(taken.view, taken.beside)
     # Annotations are added, never replaced: they are sent once, whatever was repeated before.
     if body["output"].get("annotations") and here.github.has_annotations(repository, found):
         del body["output"]["annotations"]
@@ -148,9 +156,9 @@ def _renewed(here: Services, taken: Taken) -> bool:
         return session.scalar(renew) is not None
 
 
-def payload(view: JobView) -> dict[str, Any]:
+def payload(view: JobView, beside: Comparison | None = None) -> dict[str, Any]:
     """The state of a check run, as GitHub's API wants it."""
-    output = asdict(summary.output(view))
+    output = asdict(summary.output(view, beside))
     output["annotations"] = list(output["annotations"])
     body: dict[str, Any] = {
         "name": summary.check_name(view),

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from github_app.comparison import Comparison, Spread, means, spread
 from github_app.job_view import JobView, Robot, Waiting
 from github_app.jobs import Status
 from github_app.user_text import one_line
-from runner.achievement import verdict
-from runner.protocol import SessionResult
+from runner.achievement import number, verdict
+from runner.protocol import Conclusion, SessionResult
 
 TITLE_MAX = 150
 """Characters: what GitHub shows of a title beside the check's name without cutting it."""
 
 
-def title(view: JobView) -> str:
+RETURN = "episode_return"
+
+
+def title(view: JobView, comparison: Comparison | None = None) -> str:
     """One line without markup, at most `TITLE_MAX` characters."""
-    return one_line(_title(view), TITLE_MAX)
+    return one_line(_title(view) + _beside(view, comparison), TITLE_MAX)
+
+
+def _beside(view: JobView, comparison: Comparison | None) -> str:
+    """The base branch's return in brackets: ` (main -845 ± 60)`."""
+    base = comparison.base if comparison else None
+    if view.conclusion is not Conclusion.SUCCESS or comparison is None or base is None:
+        return ""
+    session = first_session(view)
+    if RETURN not in base.scores or session is None or session.scores.get(RETURN) is None:
+        return ""
+    return f" ({one_line(comparison.branch, 40)} {give(base.scores[RETURN])})"
+
+
+def give(value: Spread, unit: str = "") -> str:
+    """A mean with its spread: `-845 ± 60 s`."""
+    deviation = "" if value.deviation is None else f" ± {number(value.deviation)}"
+    return f"{number(value.mean)}{deviation}{unit}"
 
 
 def _title(view: JobView) -> str:
@@ -31,7 +52,18 @@ def _ended(view: JobView) -> str:
     if view.config_error is not None:
         error = view.config_error
         return f"{error.path} line {error.line}: {error.message}"
+    if view.conclusion is Conclusion.SUCCESS and (several := _several(view)):
+        return several
     return verdict(view.conclusion, view.reason, first_session(view))
+
+
+def _several(view: JobView) -> str:
+    """What several sessions came to: `5 sessions: return -312 ± 40, best -280`."""
+    sessions = view.finish.sessions if view.finish else []
+    if len(sessions) < 2 or RETURN not in means(sessions):
+        return ""
+    returns = [value for one in sessions if (value := one.scores[RETURN]) is not None]
+    return f"{len(sessions)} sessions: return {give(spread(returns))}, best {number(max(returns))}"
 
 
 def first_session(view: JobView) -> SessionResult | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from hardware.results import Results, key_of
 from hardware.robot import Profile
 from raas_gym import control
+from raas_gym.dynamics import PendulumParams
+from raas_gym.gap import prediction_gap
 from raas_gym.scores import pendulum_scores
 from raas_gym.trajectory import Trajectory, TrajectoryError, load
 
@@ -81,12 +84,27 @@ def summarize(
         episodes=counts.episodes,
         late=counts.late,
         duration_s=round(duration, 3),
-        scores={} if trajectory is None else dict(pendulum_scores(trajectory).as_dict()),
+        scores={} if trajectory is None else scores(trajectory),
         files=files,
         robot=profile.name,
         passport=profile.passport,
         interventions=end.interventions,
     )
+
+
+def scores(trajectory: Trajectory) -> dict[str, float | None]:
+    """The pendulum's scores, and `sim_gap`: how far its passport's simulation is off 0.2 s ahead [rad, RMS].
+
+    The gap runs over the ticks that are scored; None where the passport does not describe this recording.
+    """
+    header = trajectory.header
+    counted = Trajectory(header, trajectory.episode(0).rows[: header.horizon])
+    try:
+        params = PendulumParams.from_dict(header.passport["parameters"])
+        gap = prediction_gap(counted, params).theta_rms
+    except (KeyError, TypeError, ValueError):
+        gap = math.nan
+    return {**pendulum_scores(trajectory).as_dict(), "sim_gap": round(gap, 5) if math.isfinite(gap) else None}
 
 
 @dataclass(frozen=True)

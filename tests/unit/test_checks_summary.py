@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from github_app.checks import payload
+from github_app.comparison import Column, Comparison, Spread
 from github_app.job_view import FileError, JobView, Link, Robot, Waiting
 from github_app.jobs import Status
 from github_app.summary import TEXT_MAX, output
@@ -175,6 +176,51 @@ def test_a_finished_run_shows_scores_links_and_log() -> None:
     assert "<h3>Balanced 14.2 s of 20 s: return -312</h3>" in rendered
 
 
+BASE = Column(5, {"episode_return": Spread(-845.0, 60.0, 5), "upright_time": Spread(3.0, 0.5, 5)})
+
+
+def test_a_run_stands_beside_the_base_branch_and_simulation() -> None:
+    simulated = Column(1, {"episode_return": Spread(-290.0, None, 1)})
+    beside = Comparison("main", BASE, simulated)
+    assert title(done(), beside) == "Balanced 14.2 s of 20 s: return -312 (main -845 ± 60)"
+    rendered = MARKDOWN.render(output(done(), beside).summary)
+    assert "<th>main (same robot, 5 runs)</th>" in rendered
+    assert "<th>simulation (1 run)</th>" in rendered
+    cells = ("return", "-312", "-845 ± 60", "-290")
+    assert "".join(f"<td>{cell}</td>\n" for cell in cells) in rendered
+    assert "<td>swing-up time</td>\n<td>3.1 s</td>\n<td>—</td>" in rendered
+
+
+def test_nothing_comparable_shows_nothing() -> None:
+    assert title(done(), Comparison("main")) == "Balanced 14.2 s of 20 s: return -312"
+    assert "main" not in output(done(), Comparison("main")).summary
+
+
+def test_several_sessions_show_mean_spread_and_best() -> None:
+    several = [
+        session(number=number, scores={**SCORES, "episode_return": value})
+        for number, value in enumerate((-300.0, -340.0, -320.0))
+    ]
+    view = done(finish=finish(sessions=several))
+    assert title(view) == "3 sessions: return -320 ± 20, best -300"
+    rendered = MARKDOWN.render(output(view).summary)
+    assert "<th>mean of 3 sessions</th>\n<th>best, session 1</th>" in rendered
+    assert "<td>return</td>\n<td>-320 ± 20</td>\n<td>-300</td>" in rendered
+    assert "<td>return</td>\n<td>-300</td>\n<td>-340</td>\n<td>-320</td>" in rendered
+
+
+def test_the_picture_is_shown_for_public_repositories_and_linked_for_private_ones() -> None:
+    recorded = (Link("trajectory.npz", 10, "https://raas.example/jobs/7/artifacts/trajectory.npz"),)
+    shown = output(done(artifacts=recorded)).summary
+    assert "](https://raas.example/jobs/7/plot.svg)" in shown
+    assert "![" in shown
+    assert "[Replay from first upright](https://raas.example/jobs/7#t=3.10)" in shown
+    hidden = output(done(artifacts=recorded, private=True)).summary
+    assert "[plot](https://raas.example/jobs/7/plot.svg)" in hidden
+    assert "![" not in hidden
+    assert "plot.svg" not in output(done()).summary
+
+
 def test_a_wrong_file_is_annotated_on_its_line() -> None:
     view = done(Conclusion.FAILURE, finish=None, config_error=FileError("no such key", ".raas.yml", 3))
     (annotation,) = output(view).annotations
@@ -237,10 +283,20 @@ views = st.builds(
 )
 
 
+spreads = st.builds(
+    Spread,
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.none() | st.floats(0, 1e300),
+    st.integers(1, 5),
+)
+columns = st.builds(Column, st.integers(1, 5), st.dictionaries(long(2000), spreads, max_size=40))
+comparisons = st.builds(Comparison, long(255), st.none() | columns, st.none() | columns)
+
+
 @settings(max_examples=60, deadline=None)
-@given(views)
-def test_every_limit_holds_whatever_a_job_left(view: JobView) -> None:
-    body = payload(view)
+@given(views, st.none() | comparisons)
+def test_every_limit_holds_whatever_a_job_left(view: JobView, comparison: Comparison | None) -> None:
+    body = payload(view, comparison)
     shown = body["output"]
     assert 0 < len(shown["title"]) <= TITLE_MAX
     assert "\n" not in shown["title"]
@@ -254,8 +310,8 @@ def test_every_limit_holds_whatever_a_job_left(view: JobView) -> None:
     if text := shown.get("text"):
         kinds = [token.type for token in MARKDOWN.parse(text)]
         assert kinds == ["html_block", "fence", "html_block"]
-    html = [token for token in MARKDOWN.parse(shown["summary"]) if token.type == "html_block"]
-    assert html == []
+    html = [token.content for token in MARKDOWN.parse(shown["summary"]) if token.type == "html_block"]
+    assert html in ([], ["<details><summary>Every session</summary>\n", "</details>"])
     assert body["status"] == "completed"
     assert body["conclusion"] == view.conclusion.value  # type: ignore[union-attr]
 

@@ -221,6 +221,9 @@ def test_the_example_swings_up_and_balances(daemon: Daemon) -> None:
     summary = daemon.client.close(1, 1, 0, "")
     assert summary.steps == 400
     assert summary.scores["upright"] > 0.7
+    gap = summary.scores["sim_gap"]
+    assert gap is not None
+    assert gap < 0.2  # rad: the robot is its passport's simulation, but for time
 
 
 def test_status_and_doctor_commands(daemon: Daemon) -> None:
