@@ -25,7 +25,7 @@ _COPY = 64 * 1024
 _PUT_TRIES = 4
 
 
-class _Stream:
+class TarStream:
     """A file-like reader over chunks, that stops a stream which goes on and on."""
 
     def __init__(self, chunks: Iterator[bytes], most: int) -> None:
@@ -34,6 +34,11 @@ class _Stream:
         self._left = most
 
     def read(self, size: int) -> bytes:
+        """Up to `size` bytes.
+
+        Raises:
+            tarfile.ReadError: The stream is longer than it may be.
+        """
         while len(self._buffer) < size and (chunk := next(self._chunks, b"")):
             self._buffer += chunk
         data, self._buffer = self._buffer[:size], self._buffer[size:]
@@ -81,7 +86,7 @@ def collect(chunks: Iterator[bytes], folder: Path, keeps: Callable[[str], bool],
     Plain files alone are kept. A name that is not acceptable, comes twice or does not fit is left out.
     """
     left_out: list[str] = []
-    stream = _Stream(chunks, 2 * budget.bytes_left + 64 * 1024 * 1024)
+    stream = TarStream(chunks, 2 * budget.bytes_left + 64 * 1024 * 1024)
     try:
         with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # needs only read()
             for member in tar:

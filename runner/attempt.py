@@ -11,18 +11,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from runner import workspace
 from runner.client import ConflictError, RefusedError, ServerError, UnreachableError
+from runner.dependencies import Installer, InstallError, Order, Packages
 from runner.execution import execute
 from runner.happenings import Kind
 from runner.held import Phase
 from runner.motion import Motion
 from runner.program import Desk, Plan, Tools
-from runner.protocol import Conclusion, Finish
+from runner.protocol import Annotation, Conclusion, Finish
 from runner.repo_config import RepoConfig
 from runner.results import Stop
 from runner.sandbox import ArtifactsVolume, SandboxError
@@ -31,6 +33,8 @@ from runner.workspace import Source, SourceError
 
 SOURCE_SHARE = 0.8
 """Part of the time to prepare that fetching the source may take."""
+PACKAGES_SHARE = 0.9
+"""Part of it by which the repository's packages must be installed."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +50,12 @@ class GiveBackError(Exception):
 class _JobError(Exception):
     """The job is over before the robot moved."""
 
-    def __init__(self, conclusion: Conclusion, reason: str) -> None:
+    def __init__(
+        self, conclusion: Conclusion, reason: str, annotations: list[Annotation] | None = None
+    ) -> None:
         super().__init__(reason)
         self.conclusion = conclusion
+        self.annotations = annotations or []
 
 
 class _Prepared(NamedTuple):
@@ -66,8 +73,10 @@ class Attempt:
         self._tools = tools
         self._desk = desk
         self._job = desk.job
+        self._began = time.monotonic()
         self._timings: dict[str, float] = {}
         self._volume: ArtifactsVolume | None = None
+        self._packages: Packages | None = None
         self._prepared: _Prepared | None = None
 
     def run(self) -> Finish:
@@ -89,6 +98,7 @@ class Attempt:
             with ThreadPoolExecutor(1) as beside:
                 making = beside.submit(self._make_volume, plan)
                 source = self._source(plan.config)
+                plan = self._with_packages(plan, source)
                 with _giving_back():
                     volume = making.result()
         except _JobError as error:
@@ -139,10 +149,18 @@ class Attempt:
         if self._volume is not None:
             _remove(self._volume)
             self._volume = None
+        if self._packages is not None:
+            self._packages.close()
+            self._packages = None
 
     def _over(self, error: _JobError) -> Finish:
         self._desk.log.say(str(error))
-        finish = Finish(fence=self._job.fence, conclusion=error.conclusion, reason=str(error)[:4000])
+        finish = Finish(
+            fence=self._job.fence,
+            conclusion=error.conclusion,
+            reason=str(error)[:4000],
+            annotations=error.annotations,
+        )
         self._save(finish)
         return finish
 
@@ -158,10 +176,11 @@ class Attempt:
         return Plan(config, image, digest, limits, min(config.timeout, self._job.limits.timeout_s))
 
     def _image(self, config: RepoConfig) -> tuple[str, str]:
-        tag = self._tools.images.get(config.image)
+        kind = config.image or self._tools.settings.default_image
+        tag = self._tools.images.get(kind)
         if tag is None:
             have = ", ".join(self._tools.images)
-            reason = f"This robot's host has no `{config.image}` image; it has: {have}."
+            reason = f"This robot's host has no `{kind}` image; it has: {have}."
             raise _JobError(Conclusion.FAILURE, reason)
         with _giving_back(), self._timed("image"):
             digest = self._tools.engine.image_id(tag)
@@ -190,9 +209,29 @@ class Attempt:
         if config.run == RepoConfig().run and not source.has_file("run.py"):
             reason = "There is no run.py in the repository; add one, or name your program in `run`."
             raise _JobError(Conclusion.FAILURE, reason)
-        if config.requirements is not None:
-            self._desk.log.say("`requirements` is not installed by this runner; the image has what it has")
         return source
+
+    def _with_packages(self, plan: Plan, source: Source) -> Plan:
+        """The plan with the packages the repository asks for; it may take minutes, beside a session too."""
+        tools, desk = self._tools, self._desk
+        installer = Installer(tools.engine, tools.settings.packages, tools.settings.packages_folder)
+        spent_s = time.monotonic() - self._began
+        budget_s = max(1.0, PACKAGES_SHARE * self._job.limits.prepare_s - spent_s)
+        wish = plan.config.requirements
+        order = Order(plan.image, plan.digest, wish, tools.store.owner, desk.held.name, budget_s)
+        desk.pulse.phase = "installing packages"
+        try:
+            with _giving_back(), self._timed("packages"):
+                self._packages = installer.prepare(order, source, desk.log, desk.happenings)
+        except InstallError as error:
+            self._look_up()
+            raise _JobError(Conclusion.FAILURE, str(error), error.annotations) from error
+        finally:
+            desk.pulse.phase = "preparing"
+        if self._packages is None:
+            self._look_up()
+            raise GiveBackError("the packages were not installed")
+        return replace(plan, digest=self._packages.digest, binds=self._packages.binds)
 
     def _fetch(self) -> Source:
         folder = self._tools.store.folder(self._desk.held)

@@ -17,7 +17,8 @@ What each wall is for:
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ JOB_UID = 10001
 SOURCE_DIR = "/repo"
 SESSION_DIR = "/run/raas"
 ARTIFACTS_DIR = "/artifacts"
+REQUIREMENTS_DIR = "/opt/raas/requirements"
+"""Packages of the repository's requirements file; found before the image's own."""
+WHEELS_DIR = "/wheels"
 MIB = 1 << 20
+BACKGROUND_SHARES = 16
+"""Of processor time, where a program that is not in the background has 1024."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Limits:
         artifact_inodes: Files and folders in `/artifacts`.
         cpuset: Processors as in `1-3`, or empty for all.
         cpus: Processor time as a number of processors, or 0 for all of `cpuset`.
+        background: Whether everything else goes before it.
+        runtime: Name of the engine's runtime, or empty for its usual one.
     """
 
     memory_bytes: int = 1024 * MIB
@@ -50,6 +58,8 @@ class Limits:
     artifact_inodes: int = 4096
     cpuset: str = ""
     cpus: float = 0.0
+    background: bool = False
+    runtime: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ class ContainerSpec:
         session_dir: Folder with the step socket, or None where no robot is involved.
         socket: The socket's name in it.
         volume: The artifacts volume, or None.
+        binds: Further folders mounted read-only, by their place in the container.
     """
 
     image: str
@@ -85,12 +96,18 @@ class ContainerSpec:
     session_dir: Path | None = None
     socket: str | None = None
     volume: str | None = None
+    binds: Mapping[str, Path] = field(default_factory=dict)
+
+
+def spare_cpus(available: set[int] | None = None) -> set[int]:
+    """Every processor but the first, which stays the controller's; none on a machine with only one."""
+    cpus = sorted(os.sched_getaffinity(0) if available is None else available)
+    return set(cpus[1:])
 
 
 def spare_cpuset(available: set[int] | None = None) -> str:
-    """Every processor but the first, which stays the controller's; empty on a machine with only one."""
-    cpus = sorted(os.sched_getaffinity(0) if available is None else available)
-    return ",".join(str(cpu) for cpu in cpus[1:])
+    """`spare_cpus` in the kernel's way of writing; empty, which means all, on a machine with only one."""
+    return ",".join(str(cpu) for cpu in sorted(spare_cpus(available)))
 
 
 def options(limits: Limits) -> dict[str, Any]:
@@ -112,6 +129,8 @@ def options(limits: Limits) -> dict[str, Any]:
         "oom_score_adj": 500,
         "cpuset_cpus": limits.cpuset or None,
         "nano_cpus": int(limits.cpus * 1e9) or None,
+        "cpu_shares": BACKGROUND_SHARES if limits.background else None,
+        "runtime": limits.runtime or None,
         "hostname": "raas",
         "restart_policy": {"Name": "no"},
     }

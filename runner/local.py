@@ -27,7 +27,7 @@ from runner.pulse import Pulse
 from runner.repo_config import RepoConfig
 from runner.sandbox import Engine
 from runner.server import JobServer
-from runner.settings import Settings
+from runner.settings import PackageRules, Settings
 
 HEARTBEAT_S = 0.5
 NO_COMMIT = "0" * 40
@@ -84,9 +84,10 @@ def run(wanted: LocalRun, server: LocalServer, say: Callable[[str], None]) -> Lo
     """
     engine = Engine()
     try:
-        image = base_image.ensure(engine, wanted.config.image, say)
+        kind = wanted.config.image or "slim"
+        image = base_image.ensure(engine, kind, say)
         with working_folder(engine) as store, simulated_robot(store) as control:
-            tools = _tools(store, engine, control, server, {wanted.config.image: image})
+            tools = _tools(store, engine, control, server, {kind: image})
             held = HeldJob(job=_job(wanted), key=secrets.token_hex(16))
             store.save(held)
             finish = _attempt(tools, held, server)
@@ -98,7 +99,8 @@ def run(wanted: LocalRun, server: LocalServer, say: Callable[[str], None]) -> Lo
 def _tools(
     store: Store, engine: Engine, control: ControlClient, server: LocalServer, images: dict[str, str]
 ) -> Tools[JobServer]:
-    settings = Settings(server="http://localhost", name=ROBOT, data_dir=store.path)
+    rules = PackageRules(folder=base_image.cache_dir() / "requirements")
+    settings = Settings(server="http://localhost", name=ROBOT, data_dir=store.path, packages=rules)
     return Tools(settings, store, engine, control, server, lambda: server, images)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -81,6 +81,7 @@ class Plan:
         digest: The image's digest.
         limits: The walls.
         timeout_s: Longest time of the program [s].
+        binds: Installed packages, mounted read-only by their place in the container.
     """
 
     config: RepoConfig
@@ -88,6 +89,7 @@ class Plan:
     digest: str
     limits: Limits
     timeout_s: float
+    binds: Mapping[str, Path] = field(default_factory=dict)
 
     def container(
         self,
@@ -108,4 +110,5 @@ class Plan:
             session_dir=Path(session.directory) if session else None,
             socket=session.socket if session else None,
             volume=volume.name,
+            binds=self.binds,
         )

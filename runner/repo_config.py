@@ -3,8 +3,8 @@
     version: 1
     robot: pendulum              # which kind of robot; labels narrow it: [pendulum, goose]
     run: python run.py           # a shell command, started in the repository's folder
-    image: slim                  # slim | ml (adds PyTorch)
-    requirements: requirements.txt
+    image: slim                  # slim | ml (adds PyTorch); absent: the host's choice
+    requirements: requirements.txt   # absent: this one where it is there; false: install nothing
     timeout: 120                 # seconds on the robot
     on:                          # absent: every push and every pull request
       push: {branches: [main]}   # as `true`: every branch
@@ -153,8 +153,8 @@ class RepoConfig(_Part):
         version: Of this format.
         robot: Labels a robot must all have; the first is its kind.
         run: Shell command, started in the repository's folder.
-        image: Which base image.
-        requirements: Path of a requirements file, or None.
+        image: Which base image; None is the host's choice.
+        requirements: Path of a requirements file; None is `requirements.txt` if there is one, False is none.
         timeout: Longest time on the robot, per session [s].
         on: What starts a job by itself.
         precheck: Whether to run in simulation first.
@@ -167,8 +167,8 @@ class RepoConfig(_Part):
         default=["pendulum"], min_length=1, max_length=8
     )
     run: Annotated[str, _Line] = "python run.py"
-    image: Literal["slim", "ml"] = "slim"
-    requirements: Pattern | None = None
+    image: Literal["slim", "ml"] | None = None
+    requirements: Pattern | Literal[False] | None = None
     timeout: float = Field(default=TIMEOUT_DEFAULT_S, ge=1, le=TIMEOUT_MAX_S)
     on: Annotated[Triggers, BeforeValidator(_triggers, json_schema_input_type=Triggers | str | list[str])] = (
         Triggers(push=PushTrigger(), pull_request=True)

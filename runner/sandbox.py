@@ -146,10 +146,12 @@ class Engine:
 
     # volumes and containers
 
-    def create_volume(self, spec_owner: str, job: str, limits: Limits, image: str) -> ArtifactsVolume:
-        """An empty artifacts volume, held by its keeper."""
-        name = f"raas-{spec_owner}-{job}"
-        labels = {OWNER_LABEL: spec_owner, JOB_LABEL: job}
+    def create_volume(
+        self, spec_owner: str, name: str, limits: Limits, image: str, job: str | None = None
+    ) -> ArtifactsVolume:
+        """An empty artifacts volume, held by its keeper; of the job called `name`, or made for `job`."""
+        labels = {OWNER_LABEL: spec_owner, JOB_LABEL: job or name}
+        name = f"raas-{spec_owner}-{name}"
         with _engine_errors():
             self._client.volumes.create(
                 name, driver="local", driver_opts=hardening.volume_options(limits), labels=labels
@@ -170,6 +172,8 @@ class Engine:
         mounts = [Mount(SOURCE_DIR, str(spec.source), type="bind", read_only=True)]
         if spec.session_dir is not None:
             mounts.append(Mount(SESSION_DIR, str(spec.session_dir), type="bind", read_only=True))
+        for place, folder in spec.binds.items():
+            mounts.append(Mount(place, str(folder), type="bind", read_only=True))
         if spec.volume is not None:
             mounts.append(Mount(ARTIFACTS_DIR, spec.volume, type="volume", no_copy=True))
         with _engine_errors():

@@ -6,20 +6,52 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from runner.hardening import MIB, Limits, spare_cpuset
 from runner.protocol import Name
 from runner.yaml_lines import YamlError, load
 
 CONFIG_VARIABLE = "RAAS_RUNNER_CONFIG"
+ImageKind = Literal["slim", "ml"]
 
 
 class SettingsError(Exception):
     """The settings are missing or wrong; the message says what to do."""
+
+
+def _listed(value: Any) -> Any:
+    """One item stands for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+class PackageRules(BaseModel):
+    """What of a repository's requirements file is installed, and from where.
+
+    Attributes:
+        index: URLs of package indexes; `pip` is what this machine's pip uses, an empty list is none.
+        wheelhouse: A folder of wheels, used before any index.
+        build: Whether packages without a wheel may be built, which executes them in the build container.
+        size_mb: Largest set of packages, in memory while it is installed [MiB].
+        time_s: Longest installation [s].
+        disk_mb: All sets kept on this host [MiB]; the longest unused go first.
+        folder: Where they are kept; null for `requirements` in the runner's data folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    index: Annotated[
+        list[Annotated[str, Field(pattern=r"^(pip|https?://\S+|file:///\S+)$")]], BeforeValidator(_listed)
+    ] = ["pip"]
+    wheelhouse: Path | None = None
+    build: bool = False
+    size_mb: int = Field(default=1024, ge=16)
+    time_s: float = Field(default=600.0, gt=0)
+    disk_mb: int = Field(default=10_000, ge=0)
+    folder: Path | None = None
 
 
 class Settings(BaseModel):
@@ -37,7 +69,12 @@ class Settings(BaseModel):
         pids: Its processes and threads.
         cpuset: Its processors, as in `1-3`; null leaves the first one to the controller.
         cpus: Processor time as a number of processors, 0 for all of `cpuset`.
+        runtime: Docker's name of another container runtime, such as `runsc` (gVisor); null for its usual one.
+        images: The images jobs may choose from: `slim`, `ml`.
+        default_image: The one for repositories that choose none.
+        tensorflow: Whether `ml` has TensorFlow beside PyTorch.
         image_base: An image with Python to build on, where neither registry nor Debian is wanted.
+        packages: What of a repository's requirements file is installed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +90,23 @@ class Settings(BaseModel):
     pids: int = Field(default=256, ge=16)
     cpuset: str | None = Field(default=None, pattern=r"^[0-9,-]*$")
     cpus: float = Field(default=0.0, ge=0)
+    runtime: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] | None = None
+    images: list[ImageKind] = Field(default=["slim"], min_length=1)
+    default_image: ImageKind = "slim"
+    tensorflow: bool = False
     image_base: str | None = None
+    packages: PackageRules = PackageRules()
+
+    @model_validator(mode="after")
+    def _default_is_there(self) -> Settings:
+        if self.default_image not in self.images:
+            raise ValueError(f"`default_image` is {self.default_image}, which is not one of `images`")
+        return self
+
+    @property
+    def packages_folder(self) -> Path:
+        """Where sets of packages are kept."""
+        return self.packages.folder or self.data_dir / "requirements"
 
     def limits(self, artifact_bytes_max: int) -> Limits:
         """The walls of one job; `artifact_bytes_max` is the server's word on artifacts."""
@@ -64,6 +117,7 @@ class Settings(BaseModel):
             artifact_bytes=min(self.artifacts_mb * MIB, artifact_bytes_max),
             cpuset=spare_cpuset() if self.cpuset is None else self.cpuset,
             cpus=self.cpus,
+            runtime=self.runtime or "",
         )
 
 
