@@ -3,132 +3,30 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from itertools import count
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
+from runner_lab import FAST, STEPPING, Lab, running_lab
 
 from demo.processes import wait_until
-from demo.stack import Stack
-from github_app import queue
-from github_app.db import Database
 from runner.sandbox import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
-FAST = {"RAAS_LEASE_S": "6", "RAAS_HEARTBEAT_S": "0.5"}
-STEPPING = """\
-import gymnasium as gym
-import raas_gym
-env = gym.make("RaasPendulum-v1")
-env.reset()
-for number in range({steps}):
-    env.step([1.0])
-    print("step", number)
-open("/artifacts/mine.txt", "w").write("mine")
-env.close()
-"""
-
-
-class Lab:
-    """A running stack and its jobs."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self._numbers = count()
-
-    def push(self, code: str, more: dict[str, str] | None = None) -> str:
-        name = f"ada/runner-{next(self._numbers)}"
-        self.stack.world.user("ada")
-        self.stack.world.repository(name)
-        self.stack.world.install(self.stack.app.id, name)
-        self.stack.world.push(name, {"run.py": code, **(more or {})}, user="ada")
-        wait_until(lambda: self._newest(name) is not None, 20, "the job to be there")
-        return str((self._newest(name) or {})["id"])
-
-    def _newest(self, name: str) -> dict[str, Any] | None:
-        jobs = requests.get(f"{self.stack.url}/api/v1/jobs", timeout=10).json()["jobs"]
-        return next((job for job in jobs if job["repository"] == name), None)
-
-    def job(self, number: str) -> dict[str, Any]:
-        answer = requests.get(f"{self.stack.url}/api/v1/jobs/{number}", timeout=10)
-        answer.raise_for_status()
-        return dict(answer.json())
-
-    def until(self, number: str, status: str, timeout_s: float = 60) -> dict[str, Any]:
-        wait_until(lambda: self.job(number)["step"] == status, timeout_s, f"job {number} to be {status}")
-        return self.job(number)
-
-    def sessions(self, number: str) -> int:
-        ledger = (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
-        return sum(f'"job":{number},' in line.replace(" ", "") for line in ledger)
-
-    def artifact(self, number: str, name: str) -> bytes:
-        found = next(a for a in self.job(number)["artifacts"] if a["name"] == name)
-        return requests.get(found["url"], timeout=10).content
-
-    def names(self, number: str) -> list[str]:
-        return sorted(artifact["name"] for artifact in self.job(number)["artifacts"])
-
-    @property
-    def runner(self) -> Any:
-        return self.stack.processes["runner"]
-
-    @property
-    def data(self) -> Path:
-        return self.stack.data / "runner"
-
-    def phase(self, phase: str) -> bool:
-        return any(f'"phase":"{phase}"' in place.read_text() for place in self.data.glob("jobs/*/job.json"))
-
-    def last_poll(self) -> str:
-        """When the server last saw the runner ask for a job."""
-        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
-            return str(database.execute("SELECT seen_at FROM runners").fetchone()[0])
-
-    def stepping(self, number: str) -> None:
-        """Wait until the program of the job has printed some steps."""
-        (log,) = self.data.glob(f"jobs/{number}-*/log")
-        wait_until(lambda: b"step 5" in log.read_bytes(), 20, "the program to step")
-
-    def restart_runner(self) -> None:
-        self.stack.start_runner()
-
-    def left_behind(self) -> list[str]:
-        owner = (self.data / "owner").read_text()
-        found = []
-        for what in ("ps -a", "volume ls"):
-            command = ["docker", *what.split(), "-q", "--filter", f"label=raas.owner={owner}"]
-            found += subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        return found + [str(place) for place in self.data.glob("jobs/*")]
-
 
 @pytest.fixture(scope="module")
 def running(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    stack = Stack(tmp_path_factory.mktemp("runner") / "lab", FAST)
-    try:
-        stack.start()
-        yield Lab(stack)
-    finally:
-        stack.stop()
+    with running_lab(tmp_path_factory.mktemp("runner") / "lab", FAST) as lab:
+        yield lab
 
 
 @pytest.fixture
 def lab(running: Lab) -> Iterator[Lab]:
-    if not running.runner.running:
-        running.restart_runner()
-    if not running.stack.processes["server"].running:
-        running.stack.start_server()
+    running.ready()
     yield running
-    if running.runner.running:
-        wait_until(lambda: running.left_behind() == [], 20, "the runner to leave nothing behind")
+    running.tidy()
 
 
 def test_a_job_comes_back_with_its_log_and_artifacts(lab: Lab) -> None:
@@ -293,9 +191,6 @@ def test_a_cancel_ends_the_run(lab: Lab) -> None:
     number = lab.push(STEPPING.format(steps=1000))
     lab.until(number, "running")
     lab.stepping(number)
-    database = Database(f"sqlite:///{lab.stack.data / 'server' / 'raas.sqlite3'}")
-    with database.write() as session:
-        queue.cancel(session, int(number), "ada cancelled it", by="ada")
-    database.engine.dispose()
+    lab.cancel(number)
     assert lab.until(number, "completed", 20)["conclusion"] == "cancelled"
     assert "trajectory.csv" in lab.names(number)
