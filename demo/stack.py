@@ -20,7 +20,7 @@ from demo.github.world import App, World
 from demo.processes import Process, StartError, free_port, script
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LABELS = "pendulum,simulated"
+LABELS = "pendulum"
 
 
 @dataclass
