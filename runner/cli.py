@@ -24,6 +24,7 @@ from runner.held import BusyError, Store
 from runner.program import Tools
 from runner.sandbox import Engine, SandboxError
 from runner.settings import CONFIG_VARIABLE, Settings, SettingsError
+from runner.watchdog import Watchdog
 
 
 def _fail(message: str) -> NoReturn:
@@ -112,6 +113,8 @@ def run(config: Path) -> None:
 
 def _run(chosen: Settings, token: str, store: Store) -> None:
     log = logging.getLogger("runner")
+    watchdog = Watchdog()
+    watchdog.tell("STATUS=making the image that jobs run in")
     engine = Engine()
     client = Client(chosen.server, token)
     try:
@@ -122,7 +125,8 @@ def _run(chosen: Settings, token: str, store: Store) -> None:
         agent = Agent(
             Tools(chosen, store, engine, control, client, lambda: Client(chosen.server, token), images)
         )
-        with agent.signals():
+        with agent.signals(), watchdog.watching(lambda: agent.moved_at):
+            watchdog.tell(f"STATUS=runner {chosen.name} of {chosen.server}")
             log.info("runner %s of %s is ready", chosen.name, chosen.server)
             agent.run()
     finally:

@@ -18,6 +18,9 @@ from contextlib import contextmanager
 STUCK_S = 1200.0
 """A loop that stood still for so long hangs [s]: longer than any single wait for Docker or for the server."""
 
+TELL_S = 2.0
+"""How long a systemd that does not listen is waited for [s]."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ class Watchdog:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+                line.settimeout(TELL_S)
                 line.connect(self._address)
                 line.sendall(state.encode())
         except OSError as error:
