@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections import Counter
 from collections.abc import Callable
-
-from flask import Request
 
 from github_app.answers import ApiError
 
@@ -70,19 +67,3 @@ def _once(call: Callable[[], None]) -> Callable[[], None]:
             calls.pop()()
 
     return first
-
-
-def address_of(request: Request) -> str:
-    """Whose request it is: what a proxy on this machine says; anybody else could say anything."""
-    peer = request.remote_addr or ""
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    if forwarded and _is_loopback(peer):
-        return forwarded.rpartition(",")[2].strip()[:100]
-    return peer
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return not address or ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -13,6 +13,8 @@ from github_app import (
     artifacts,
     auth,
     csrf,
+    job_actions,
+    limits,
     live,
     logs,
     metrics,
@@ -22,6 +24,7 @@ from github_app import (
     public,
     services,
     setup,
+    submit,
     webhooks,
 )
 from github_app.config import Settings
@@ -71,6 +74,11 @@ def create_app(settings: Settings) -> Flask:
     logs.install(app)
     metrics.install(app)
     answers.register(app)
+    limits.install(
+        app,
+        programs=(webhooks.blueprint, api.blueprint),
+        forms=(setup.blueprint, auth.blueprint),
+    )
     for blueprint in (
         webhooks.blueprint,
         api.blueprint,
@@ -82,6 +90,8 @@ def create_app(settings: Settings) -> Flask:
         pages.blueprint,
         setup.blueprint,
         auth.blueprint,
+        submit.blueprint,
+        job_actions.blueprint,
     ):
         app.register_blueprint(blueprint)
     app.before_request(csrf.check)

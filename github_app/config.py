@@ -19,7 +19,7 @@ from github_app.parsers import Secret
 
 T = TypeVar("T")
 
-SECRET_KEY_FILE = "secret.key"
+SECRET_KEY_FILE = "secret.key"  # noqa: S105 - a file's name
 """In the data directory, where `RAAS_SECRET_KEY` is not set."""
 
 
@@ -45,6 +45,8 @@ class Settings:
         prepare_s: Longest time from claim to `running` [s].
         lease_s: A claim lapses this long after the last heartbeat [s].
         workers: Server processes; more than one needs PostgreSQL.
+        trusted_proxies: Whose `X-Forwarded-For` is believed, beside this machine's own.
+        requests_per_minute: So many requests of one address are answered by each process (`limits`).
         live_max: Most live streams that one server process holds; `live_max_per_address` of one viewer.
     """
 
@@ -73,6 +75,8 @@ class Settings:
     lease_s: float
     heartbeat_s: float
     workers: int
+    trusted_proxies: tuple[parsers.Network, ...]
+    requests_per_minute: int
     live_max: int
     live_max_per_address: int
 
@@ -219,6 +223,8 @@ def _settings(reader: _Reader) -> Settings:
         keep_deliveries_s=reader.get("RAAS_KEEP_DELIVERIES_DAYS", parsers.days, "30"),
         lease_s=reader.get("RAAS_LEASE_S", parsers.seconds(0.2, 3600), "30"),
         heartbeat_s=reader.get("RAAS_HEARTBEAT_S", parsers.seconds(0.05, 600), "5"),
+        trusted_proxies=reader.get("RAAS_TRUSTED_PROXIES", parsers.networks, ""),
+        requests_per_minute=reader.get("RAAS_REQUESTS_PER_MINUTE", parsers.count(1, 10_000_000), "600"),
         workers=reader.get(
             "RAAS_WORKERS", parsers.count(1, 64), "1" if one_process else str(_default_workers())
         ),

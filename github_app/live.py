@@ -31,8 +31,8 @@ from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field, ValidationError
 
-from github_app import answers, job_page, joblog, log_lines, policy, queue_page, services, story
-from github_app.admission import Admission, address_of
+from github_app import addresses, answers, job_page, joblog, log_lines, policy, queue_page, services, story
+from github_app.admission import Admission
 from github_app.answers import ApiError
 from github_app.channels import Channel, Channels, Source
 from github_app.jobs import Status
@@ -176,7 +176,7 @@ def _ahead(cursor: Cursor, job: Job) -> bool:
 def _enter(live: Live) -> Callable[[], None]:
     if services.current().dispatcher.closed:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
-    leave = live.admission.enter(address_of(request))
+    leave = live.admission.enter(addresses.client(request))
     _tame(request.environ.get("gunicorn.socket"))
     return leave
 

@@ -15,7 +15,18 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
-from github_app import answers, job_page, job_view, joblog, log_lines, policy, queue_page, services, story
+from github_app import (
+    answers,
+    job_actions,
+    job_page,
+    job_view,
+    joblog,
+    log_lines,
+    policy,
+    queue_page,
+    services,
+    story,
+)
 from github_app.db import Database
 from github_app.models import Job
 from github_app.user_text import one_line, plain
@@ -51,7 +62,8 @@ def job(job_id: int) -> ResponseReturnValue:
         view = job_view.load(session, found, here.settings, log_max=0)
         excerpt = log_excerpt(session, found)
     parts = job_page.head(view) | job_page.results(view)
-    return render_template("job.html", **parts, log=excerpt, over=job_page.is_over(view))
+    actions = job_actions.offered(found)
+    return render_template("job.html", **parts, log=excerpt, over=job_page.is_over(view), actions=actions)
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ _ERRORS = {
     404: ("There is nothing here", "The address may be mistyped, or what was here may not be shown to you."),
     405: ("That is not done here", "The address is right, but not for this kind of request."),
     413: ("That is too long", "Send less at once."),
+    429: ("You ask too often", "Wait a minute, then go on."),
     500: ("The server made a mistake", "It was written to the server's log. Try again in a while."),
 }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -120,6 +123,16 @@ def secret_key(value: str) -> Secret:
     if len(value) < 32:
         raise ValueError("is shorter than 32 characters; take the output of `openssl rand -hex 32`")
     return Secret(value)
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Addresses and networks, by commas; none is fine."""
+    try:
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(
+            f"is no list of networks ({error}); write for example 10.0.0.0/8,192.0.2.7"
+        ) from error
 
 
 def seconds(low: float, high: float) -> Callable[[str], float]:
