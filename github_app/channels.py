@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from github_app import story
 from github_app.db import Database, DatabaseError
 from github_app.jobs import Status
+from github_app.logs import about
 from github_app.models import Job
 from github_app.story import Cursor, Piece
 from github_app.telemetry import WATCH_S, LatestTelemetry
@@ -112,7 +113,7 @@ class Channel:
                 try:
                     news = self._look()
                 except (SQLAlchemyError, DatabaseError) as error:
-                    log.warning("job %s: cannot be read for its live pages: %s", self.job_id, error)
+                    log.warning("cannot be read for its live pages: %s", error, extra=about(self.job_id))
                     news = False
                 if news or self._source.stopping():
                     self.closed = self.over or self.job is None or self._source.stopping()

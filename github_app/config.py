@@ -77,6 +77,7 @@ class Settings:
     workers: int
     trusted_proxies: tuple[parsers.Network, ...]
     requests_per_minute: int
+    log_as_json: bool
     live_max: int
     live_max_per_address: int
 
@@ -225,6 +226,7 @@ def _settings(reader: _Reader) -> Settings:
         heartbeat_s=reader.get("RAAS_HEARTBEAT_S", parsers.seconds(0.05, 600), "5"),
         trusted_proxies=reader.get("RAAS_TRUSTED_PROXIES", parsers.networks, ""),
         requests_per_minute=reader.get("RAAS_REQUESTS_PER_MINUTE", parsers.count(1, 10_000_000), "600"),
+        log_as_json=reader.get("RAAS_LOG_FORMAT", parsers.choice("text", "json"), "text") == "json",
         workers=reader.get(
             "RAAS_WORKERS", parsers.count(1, 64), "1" if one_process else str(_default_workers())
         ),

@@ -150,6 +150,17 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
+def choice(*words: str) -> Callable[[str], str]:
+    """A parser of one of these words."""
+
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"is {value!r}; write {' or '.join(words)}")
+        return value
+
+    return parse
+
+
 def days(value: str) -> float | None:
     """A time in days, as seconds; `forever` is None."""
     if value.lower() == "forever":

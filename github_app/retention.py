@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from github_app.db import Database
 from github_app.jobs import Status
+from github_app.logs import about
 from github_app.models import Artifact, Delivery, Job, LogChunk
 from github_app.moves import utc_now
 from github_app.services import Services
@@ -84,7 +85,7 @@ def _remove_files(here: Services) -> int:
         try:
             here.store.remove_job(job_id)
         except StoreError as error:
-            log.warning("%s", error)  # the rows stay, so the next sweep tries again
+            log.warning("%s", error, extra=about(job_id))  # the rows stay, so the next sweep tries again
             continue
         with here.db.write() as session:
             session.execute(delete(Artifact).where(Artifact.job_id == job_id))

@@ -123,7 +123,7 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         """One application a worker."""
-        logs.configure()
+        logs.configure(as_json=self._settings.log_as_json)
         return application.create_app(self._settings)
 
 
