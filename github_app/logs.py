@@ -1,7 +1,7 @@
 """What the server writes to its log: one line an event, with the request and the job it belongs to.
 
 As text for people, or as JSON for programs that collect logs. Addresses are logged without their query:
-signatures travel there. Who logs about a job says so by `extra=about(job_id)`; in a request the route says it.
+signatures travel there. Who logs about a job says so by `extra=about(job_id)`; a request's route says it.
 """
 
 from __future__ import annotations
