@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from urllib.parse import quote
 
 from pydantic import ValidationError
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import artifacts, claims, joblog
+from github_app import artifacts, joblog, outlook
 from github_app.config import Settings
 from github_app.jobs import Status
-from github_app.models import Job, JobEvent, Runner
-from runner.protocol import Conclusion, Finish, RobotReport
+from github_app.models import Job, JobEvent
+from github_app.outlook import Waiting
+from runner.protocol import Conclusion, Finish
 
-ONLINE = timedelta(seconds=90)
-"""A runner that was heard of within this time is online: a long poll lasts 50 s."""
 LOG_TAIL_MAX = 64 * 1024
 """Bytes of log that are looked at for a check run."""
 CUT_NOTE_MAX = 200
 """Longest note with which the server ends a log that reached its limit, bytes."""
-
-
-@dataclass(frozen=True)
-class Robot:
-    """A robot that could take the job: its runner, as last heard of."""
-
-    name: str
-    online: bool
-    busy: bool
-    healthy: bool
-    message: str
-    seen_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Why a queued job waits.
-
-    Attributes:
-        position: 1 is next.
-        robots: Those that could take it.
-        at_most_s: Longest time until it begins [s], if all jobs before it use all their time.
-    """
-
-    position: int
-    robots: tuple[Robot, ...]
-    at_most_s: float | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +132,7 @@ def load(
         claimed_at=job.claimed_at,
         started_at=job.started_at,
         completed_at=job.completed_at,
-        waiting=waiting(session, job) if job.status == Status.QUEUED.value else None,
+        waiting=outlook.waiting(session, job) if job.status == Status.QUEUED.value else None,
         finish=_finish(job),
         log="" if brief else log_tail(session, job, log_max, settings),
         artifacts=() if brief else _artifacts(session, job, url),
@@ -181,44 +153,6 @@ def log_tail(session: Session, job: Job, size: int, settings: Settings) -> str:
     start = max(0, min(job.log_length, settings.log_bytes_max) - size)
     text = joblog.read(session, job, start=start, size=size + CUT_NOTE_MAX).decode(errors="replace")
     return text.partition("\n")[2] or text if start else text
-
-
-def waiting(session: Session, job: Job) -> Waiting:
-    """Why a queued job waits."""
-    robots = tuple(_robots(session, job.lane))
-    ahead, seconds = session.execute(
-        select(func.count(), func.coalesce(func.sum(Job.timeout_s), 0.0)).where(
-            Job.status == Status.QUEUED.value,
-            Job.lane == job.lane,
-            tuple_(Job.order_key, Job.id) < tuple_(job.order_key, job.id),
-        )
-    ).one()
-    fit = [robot for robot in robots if robot.online and robot.healthy]
-    running = job.timeout_s if fit and all(robot.busy for robot in fit) else 0.0
-    return Waiting(ahead + 1, robots, (float(seconds) + running) / len(fit) if fit else None)
-
-
-def _robots(session: Session, lane: str) -> list[Robot]:
-    now = datetime.now(UTC)
-    live = (Status.CLAIMED.value, Status.RUNNING.value)
-    busy = set(session.scalars(select(Job.runner_id).where(Job.status.in_(live))))
-    found = []
-    for runner in session.scalars(select(Runner).where(Runner.revoked_at.is_(None)).order_by(Runner.name)):
-        if runner.robot is None:
-            continue
-        report = RobotReport.model_validate(runner.robot)
-        if claims.serves(claims.served_labels(runner.name, runner.labels, report), lane):
-            found.append(
-                Robot(
-                    name=runner.name,
-                    online=runner.seen_at is not None and now - runner.seen_at < ONLINE,
-                    busy=runner.id in busy,
-                    healthy=report.healthy,
-                    message=report.message,
-                    seen_at=runner.seen_at,
-                )
-            )
-    return found
 
 
 def _finish(job: Job) -> Finish | None:

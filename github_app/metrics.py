@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from github_app import job_view, services
+from github_app import outlook, services
 from github_app.db import Database
 from github_app.models import Delivery, Job, JobEvent, Runner, is_live, is_queued
 from github_app.moves import utc_now
@@ -165,7 +165,7 @@ def _runners(session: Session, now: datetime) -> Metric:
     states: Counter[str] = Counter()
     rows = session.execute(select(Runner.seen_at, Runner.robot).where(Runner.revoked_at.is_(None)))
     for seen_at, robot in rows:
-        if seen_at is None or now - seen_at >= job_view.ONLINE:
+        if seen_at is None or now - seen_at >= outlook.ONLINE:
             states["offline"] += 1
         else:
             states["online" if robot and robot.get("healthy") else "unhealthy"] += 1

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import answers, artifacts, policy, queue, services
+from github_app import answers, artifacts, outlook, policy, services
 from github_app.answers import ApiError
 from github_app.config import Settings
 from github_app.jobs import Status
@@ -38,7 +38,8 @@ class JobView(BaseModel):
     Attributes:
         status: `queued`, `in_progress` or `completed`, as a check run has it.
         step: Where exactly it stands: `queued`, `claimed`, `running` or `completed`.
-        position: Place in its lane of the queue, 1 is next; null unless queued.
+        position: Place among the jobs that its robots will take, 1 is next; null unless queued.
+        begins_in_s: Expected time until a robot takes it [s]; null unless queued, and where none can.
         robot: Name of the runner that has or had it.
         sessions: What was recorded, in order (`runner.protocol.SessionResult`).
     """
@@ -56,6 +57,7 @@ class JobView(BaseModel):
     conclusion: str | None
     reason: str | None
     position: int | None
+    begins_in_s: float | None
     attempt: int
     robot: str | None
     created_at: datetime
@@ -118,12 +120,14 @@ def view(session: Session, job: Job, settings: Settings) -> JobView:
     """One job as the API shows it."""
     status = Status(job.status)
     url = f"{settings.public_url}/jobs/{job.id}"
+    waits = outlook.waiting(session, job) if status is Status.QUEUED else None
     return JobView(
         **{name: getattr(job, name) for name in _COPIED},
         repository=job.repository.full_name,
         status="in_progress" if status in {Status.CLAIMED, Status.RUNNING} else status.value,
         step=status.value,
-        position=queue.position(session, job) or None,
+        position=waits.position if waits else None,
+        begins_in_s=waits.begins_in_s if waits else None,
         robot=job.runner.name if job.runner else None,
         sessions=(job.results or {}).get("sessions", []),
         artifacts=[

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from github_app import allowance, fairness
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, Repository, is_queued
+from github_app.models import Job, Repository
 from github_app.moves import locked, move, utc_now, write_event
 from runner.protocol import Conclusion
 
@@ -168,15 +168,3 @@ def cancel(session: Session, job_id: int, reason: str, by: str, *, now: datetime
         move(session, job, EventKind.CANCEL_REQUESTED, now=now, by=by, reason=reason)
     session.flush()
     return job
-
-
-def position(session: Session, job: Job) -> int:
-    """The place among the queued jobs of its lane: 1 is next. 0 when it is not queued."""
-    if job.status != Status.QUEUED.value:
-        return 0
-    ahead = select(func.count()).where(
-        is_queued(Job.status),
-        Job.lane == job.lane,
-        tuple_(Job.order_key, Job.id) < tuple_(job.order_key, job.id),
-    )
-    return session.execute(ahead).scalar_one() + 1

@@ -11,10 +11,10 @@ from jinja2 import Environment
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from github_app import job_view, policy, verdict
+from github_app import job_view, outlook, policy, verdict
 from github_app.config import Settings
 from github_app.jobs import Status
-from github_app.models import Job, Repository, Runner
+from github_app.models import Job, Repository, Runner, is_live
 from github_app.policy import Viewer
 from github_app.user_text import one_line
 from github_app.wording import moment
@@ -95,12 +95,12 @@ def robots(session: Session) -> list[RobotRow]:
     ]
 
 
-def _robot_state(runner: Runner) -> tuple[str, str]:
+def _robot_state(runner: Runner, busy: bool) -> tuple[str, str]:
     if runner.seen_at is None or runner.robot is None:
         return "offline", "never heard of"
-    if datetime.now(UTC) - runner.seen_at >= job_view.ONLINE:
+    if datetime.now(UTC) - runner.seen_at >= outlook.ONLINE:
         return "offline", f"offline since {moment(runner.seen_at)}"
     report = RobotReport.model_validate(runner.robot)
-    word = "ready" if report.healthy else "not fit to run"
-    words = one_line(f"{word}: {report.message}" if report.message else word, 200)
-    return "online" if report.healthy else "unfit", words
+    if report.healthy:  # its own message would name whose code is driving, which may be private
+        return "online", "running a job" if busy else "ready"
+    return "unfit", one_line(f"not fit to run: {report.message}".removesuffix(": "), 200)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from github_app.comparison import Comparison, Spread, means, spread
-from github_app.job_view import JobView, Robot, Waiting
+from github_app.job_view import JobView
 from github_app.jobs import Status
+from github_app.outlook import Robot, Waiting
 from github_app.user_text import one_line
 from runner.achievement import number, verdict
 from runner.protocol import Conclusion, SessionResult
@@ -72,17 +73,21 @@ def first_session(view: JobView) -> SessionResult | None:
 
 
 def waiting(waits: Waiting, robot: tuple[str, ...]) -> str:
-    """Why a job waits, and how long at most."""
+    """Why a job waits, and how long it will."""
     place = "next" if waits.position == 1 else f"number {waits.position} in line"
     wanted = " + ".join(robot)
     if not waits.robots:
         return f"{place}, but no robot with the labels {wanted} has joined yet"
     fit = [robot for robot in waits.robots if robot.online and robot.healthy]
     if not fit:
-        return f"{place}; {_unfit(waits.robots[0])}"
+        return f"{place}; {_unfit(max(waits.robots, key=_last_seen))}"
     if waits.position == 1 and any(not robot.busy for robot in fit):
         return f"next for {wanted}"
-    return f"{place} for {wanted}{_estimate(waits.at_most_s)}"
+    return f"{place} for {wanted}{_estimate(waits.begins_in_s)}"
+
+
+def _last_seen(robot: Robot) -> float:
+    return robot.seen_at.timestamp() if robot.seen_at else 0.0
 
 
 def _unfit(robot: Robot) -> str:
@@ -95,7 +100,7 @@ def _unfit(robot: Robot) -> str:
 def _estimate(seconds: float | None) -> str:
     if not seconds:
         return ""
-    return f", {duration(seconds)} at most"
+    return f", about {duration(seconds)}"
 
 
 def duration(seconds: float) -> str:

@@ -13,8 +13,9 @@ from markdown_it import MarkdownIt
 
 from github_app.checks import payload
 from github_app.comparison import Column, Comparison, Spread
-from github_app.job_view import FileError, JobView, Link, Robot, Waiting
+from github_app.job_view import FileError, JobView, Link
 from github_app.jobs import Status
+from github_app.outlook import Robot, Waiting
 from github_app.summary import TEXT_MAX, output
 from github_app.verdict import TITLE_MAX, duration, title
 from runner.protocol import Annotation, Conclusion, Finish, SessionResult
@@ -143,7 +144,7 @@ GOOSE = Robot("goose", online=True, busy=False, healthy=True, message="", seen_a
         (replace(QUEUED, waiting=Waiting(1, (GOOSE,), 0.0)), "Queued: next for pendulum"),
         (
             replace(QUEUED, waiting=Waiting(3, (replace(GOOSE, busy=True),), 360.0)),
-            "Queued: number 3 in line for pendulum, 6 min at most",
+            "Queued: number 3 in line for pendulum, about 6 min",
         ),
         (
             replace(QUEUED, waiting=Waiting(1, (replace(GOOSE, online=False),), None)),

@@ -1,0 +1,286 @@
+"""When a waiting job's turn comes: its place, an estimate, and the robots it waits for.
+
+The estimate plays the queue forward from now: each robot that is online and fit ends what it does, then takes
+the first job that it serves, as `claims` would have it, and so on. So it counts the jobs of other lanes that
+share a robot, and leaves out robots that are away. What a job will take is not known, only the most it may.
+So it is played several times, each job using such a share of its time as one of the last jobs did, and the
+mean is told. (Played once with mean times it would be a fifth too long: of several robots, the first to be
+free is free before the mean.) Jobs that others submit later, and that fair queueing puts before this one, are
+not foreseen: who has many jobs waiting waits longer than told while others come.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from github_app import claims
+from github_app.jobs import Status
+from github_app.models import Job, Runner, is_live, is_queued
+from runner.protocol import RobotReport
+
+ONLINE = timedelta(seconds=90)
+"""A runner that was heard of within this time is online: a long poll lasts 50 s."""
+LOOK_MAX = 500
+"""Jobs of a lane that are played forward; behind them the estimate goes on at the same rate."""
+HISTORY = 100
+"""Jobs that the expectation is learnt from."""
+HISTORY_MIN = 5
+PLAYS_MIN, PLAYS_MAX = 4, 32
+PLAYED_JOBS = 4000
+"""Jobs played in all: a short line is played often, a long one, in which chance evens out, a few times."""
+
+
+@dataclass(frozen=True)
+class Robot:
+    """A robot that could take the job: its runner, as last heard of."""
+
+    name: str
+    online: bool
+    busy: bool
+    healthy: bool
+    message: str
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a queued job waits.
+
+    Attributes:
+        position: 1 is next.
+        robots: Those that could take it.
+        begins_in_s: Expected time until a robot takes it [s]; None where none that could is online and fit.
+    """
+
+    position: int
+    robots: tuple[Robot, ...]
+    begins_in_s: float | None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What jobs take of what they ask for.
+
+    Attributes:
+        shares: Of the time asked for, as the last jobs used them.
+        prepare_s: From claim to start, on average [s].
+    """
+
+    shares: tuple[float, ...] = (1.0,)
+    prepare_s: float = 15.0
+
+    def draw_s(self, draw: random.Random, asked_s: float) -> float:
+        """How long a job that asks for `asked_s` may hold a robot [s]."""
+        return self.prepare_s + draw.choice(self.shares) * asked_s
+
+    def draw_rest_s(
+        self, draw: random.Random, asked_s: float, claimed_s: float, started_s: float | None
+    ) -> float:
+        """How much longer a job may go on that was claimed and started so long ago [s]."""
+        if started_s is None:
+            return max(0.0, self.draw_s(draw, asked_s) - min(claimed_s, self.prepare_s))
+        longer = [share * asked_s - started_s for share in self.shares if share * asked_s > started_s]
+        return draw.choice(longer) if longer else max(0.0, 0.1 * (asked_s - started_s))
+
+
+@dataclass(frozen=True)
+class Live:
+    """A job that a robot has: its runner's number, and times for `Usage.draw_rest_s`."""
+
+    runner: int
+    asked_s: float
+    claimed_s: float
+    started_s: float | None
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A robot that will take jobs: from when on [s from now], and with what labels."""
+
+    free_in_s: float
+    labels: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A waiting job: its number, its lane and how long it will hold a robot [s]."""
+
+    id: int
+    lane: str
+    takes_s: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a job stands: its place among those that its robots take, and when it is taken [s from now]."""
+
+    position: int
+    in_s: float | None
+
+
+def play(seats: Iterable[Seat], jobs: Sequence[Queued]) -> dict[int, Turn]:
+    """Who is taken when, if nobody comes and nobody leaves.
+
+    Args:
+        seats: The robots.
+        jobs: All waiting jobs, in the order of their tags.
+    """
+    lines: dict[str, deque[tuple[int, Queued]]] = defaultdict(deque)
+    for place, job in enumerate(jobs):
+        lines[job.lane].append((place, job))
+    robots = list(seats)
+    served = [[lane for lane in lines if claims.serves(robot.labels, lane)] for robot in robots]
+    free = [(robot.free_in_s, number) for number, robot in enumerate(robots)]
+    heapq.heapify(free)
+    taken: Counter[str] = Counter()
+    turns: dict[int, Turn] = {}
+    while free:
+        now, number = free[0]
+        waiting = [lines[lane] for lane in served[number] if lines[lane]]
+        if not waiting:
+            heapq.heappop(free)
+            continue
+        _, job = min(waiting, key=lambda line: line[0][0]).popleft()
+        turns[job.id] = Turn(taken[job.lane] + 1, now)
+        taken.update(served[number])
+        heapq.heapreplace(free, (now + job.takes_s, number))
+    for line in lines.values():
+        turns.update((job.id, Turn(place, None)) for place, (_, job) in enumerate(line, 1))
+    return turns
+
+
+class Outlook:
+    """The queue and its robots as they are in one transaction."""
+
+    def __init__(self, session: Session, now: datetime) -> None:
+        self._session, self._now = session, now
+        self._live = self._live_jobs()
+        self._robots = list(self._find_robots())
+        self._jobs = self._waiting_jobs()
+        self._turns = self._expected(learn(session))
+
+    def of(self, job: Job) -> Waiting:
+        """Why this queued job waits."""
+        turn = self._turns.get(job.id) or self._behind(job)
+        robots = tuple(robot for robot, _, labels in self._robots if claims.serves(labels, job.lane))
+        return Waiting(turn.position, robots, turn.in_s)
+
+    def _behind(self, job: Job) -> Turn:
+        """A job that stands too far back to be played forward."""
+        before = tuple_(Job.order_key, Job.id) < tuple_(job.order_key, job.id)
+        ahead = select(func.count()).where(is_queued(Job.status), Job.lane == job.lane, before)
+        place = self._session.execute(ahead).scalar_one() + 1
+        mine = [self._turns[number] for number, lane, _ in self._jobs if lane == job.lane]
+        if not mine:
+            return Turn(place, None)
+        last = mine[-1]
+        position = last.position + place - len(mine)
+        return Turn(position, None if last.in_s is None else last.in_s * position / last.position)
+
+    def _expected(self, usage: Usage) -> dict[int, Turn]:
+        """The mean of several plays; the same queue is always told the same."""
+        draw = random.Random(0)  # noqa: S311 - guards nothing
+        count = max(PLAYS_MIN, min(PLAYS_MAX, PLAYED_JOBS // (len(self._jobs) + 1)))
+        plays = [self._play(usage, draw) for _ in range(count)]
+        turns = {number: _mean([turns[number] for turns in plays]) for number in plays[0]}
+        # Where no robot that could is here, the place is the one among the jobs that they would take.
+        anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], _played(self._jobs))
+        return {
+            number: turn if turn.in_s is not None else Turn(anyway[number].position, None)
+            for number, turn in turns.items()
+        }
+
+    def _play(self, usage: Usage, draw: random.Random) -> dict[int, Turn]:
+        rest: defaultdict[int, float] = defaultdict(float)
+        for live in self._live:
+            rest[live.runner] += usage.draw_rest_s(draw, live.asked_s, live.claimed_s, live.started_s)
+        seats = [
+            Seat(rest[number], labels)
+            for robot, number, labels in self._robots
+            if robot.online and robot.healthy
+        ]
+        jobs = [Queued(number, lane, usage.draw_s(draw, asked_s)) for number, lane, asked_s in self._jobs]
+        return play(seats, jobs)
+
+    def _waiting_jobs(self) -> list[tuple[int, str, float]]:
+        """Number, lane and time asked for [s], in the order of the tags."""
+        found: list[Any] = []
+        for lane in claims.waiting_lanes(self._session):
+            line = select(Job.order_key, Job.id, Job.lane, _ASKED_S).where(is_queued(Job.status))
+            line = line.where(Job.lane == lane).order_by(Job.order_key, Job.id).limit(LOOK_MAX)
+            found += map(tuple, self._session.execute(line))
+        return [(number, lane, asked_s) for _, number, lane, asked_s in sorted(found)]
+
+    def _find_robots(self) -> Iterable[tuple[Robot, int, frozenset[str]]]:
+        busy = {live.runner for live in self._live}
+        known = select(Runner).where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
+        for runner in self._session.scalars(known.order_by(Runner.name)):
+            report = RobotReport.model_validate(runner.robot)
+            robot = Robot(
+                name=runner.name,
+                online=runner.seen_at is not None and self._now - runner.seen_at < ONLINE,
+                busy=runner.id in busy,
+                healthy=report.healthy,
+                message=report.message,
+                seen_at=runner.seen_at,
+            )
+            yield robot, runner.id, claims.served_labels(runner.name, runner.labels, report)
+
+    def _live_jobs(self) -> list[Live]:
+        live = select(Job.runner_id, _ASKED_S, Job.claimed_at, Job.started_at).where(is_live(Job.status))
+        rows: list[Any] = list(self._session.execute(live))
+        return [
+            Live(runner, asked_s, self._since(claimed_at) or 0.0, self._since(started_at))
+            for runner, asked_s, claimed_at, started_at in rows
+        ]
+
+    def _since(self, moment: datetime | None) -> float | None:
+        return None if moment is None else (self._now - moment).total_seconds()
+
+
+_ASKED_S = Job.timeout_s * Job.sessions
+
+
+def _played(jobs: Iterable[tuple[int, str, float]]) -> list[Queued]:
+    return [Queued(*job) for job in jobs]
+
+
+def _mean(turns: list[Turn]) -> Turn:
+    times = [turn.in_s for turn in turns if turn.in_s is not None]
+    position = round(sum(turn.position for turn in turns) / len(turns))
+    return Turn(position, sum(times) / len(times) if times else None)
+
+
+def waiting(session: Session, job: Job) -> Waiting:
+    """Why a queued job waits. The queue is played forward once for all jobs of a transaction."""
+    found: Outlook | None = session.info.get("outlook")
+    if found is None:
+        found = session.info["outlook"] = Outlook(session, datetime.now(UTC))
+    return found.of(job)
+
+
+def learn(session: Session) -> Usage:
+    """What the last jobs took."""
+    ended = (
+        select(_ASKED_S, Job.claimed_at, Job.started_at, Job.completed_at)
+        .where(Job.status == Status.COMPLETED.value, Job.files_removed_at.is_(None))
+        .order_by(Job.completed_at.desc())
+        .limit(HISTORY)
+    )
+    rows: list[Any] = [row for row in session.execute(ended) if row[1] is not None and row[2] is not None]
+    if len(rows) < HISTORY_MIN:
+        return Usage()
+    shares = tuple(
+        min(1.0, (completed - started).total_seconds() / asked) for asked, _, started, completed in rows
+    )
+    prepare_s = sum((started - claimed).total_seconds() for _, claimed, started, _ in rows) / len(rows)
+    return Usage(shares, prepare_s)

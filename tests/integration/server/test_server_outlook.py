@@ -1,0 +1,154 @@
+"""Estimates come true: a simulated laboratory over the real queue asks for one at each submission."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from statistics import fmean
+
+import pytest
+from fair_lab import RULES, T0, Lab, fresh_lab
+from server_world import World, job_request
+from sqlalchemy import update
+
+from github_app import leases, outlook, queue
+from github_app.leases import Holder
+from github_app.models import Job, Runner
+from runner.protocol import Conclusion, Finish
+
+LANES = (("pendulum",), ("pendulum",), ("simulated",), ("goose", "pendulum"))
+JOBS = 160
+WARM_UP = 40
+"""Jobs until the server knows what jobs take."""
+BIAS_MAX = 0.10
+"""Estimates together may be wrong by so much of the time waited together."""
+
+ERROR_MAX = 0.40
+"""And each by so much on average: neither what a job will take nor who comes next is known."""
+
+
+@dataclass
+class Simulation:
+    """Owners come at random times; robots prepare, run for a random share of the time, and ask again."""
+
+    lab: Lab
+    random: random.Random
+    told: dict[int, float] = field(default_factory=dict)
+    waited: dict[int, float] = field(default_factory=dict)
+    clock: float = 0.0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _owners: Iterator[int] = field(default_factory=itertools.count)
+    _next: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _idle: set[str] = field(default_factory=set)
+
+    def at(self, when: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._next, (when, next(self._numbers), act))
+
+    def run(self, jobs: int) -> None:
+        self._idle.update(self.lab.robots)
+        arrival = 0.0
+        for _ in range(jobs):
+            arrival += self.random.expovariate(1 / 24)
+            self.at(arrival, self.submit)
+        while self._next:
+            self.clock, _, act = heapq.heappop(self._next)
+            self.lab.now = T0 + timedelta(seconds=self.clock)
+            act()
+
+    def submit(self) -> None:
+        choose = self.random.choice
+        request = job_request(
+            owner=f"owner-{next(self._owners)}",
+            labels=choose(LANES),
+            timeout_s=choose((30.0, 60.0, 120.0)),
+            sessions=choose((1, 1, 1, 3)),
+        )
+        with self.lab.database.write() as session:
+            session.execute(update(Runner).values(seen_at=self.lab.now))
+            job = queue.submit(session, request, now=self.lab.now)
+            estimate = outlook.Outlook(session, self.lab.now).of(job).begins_in_s
+            assert estimate is not None
+        self.told[job.id] = estimate
+        for robot in sorted(self._idle):
+            self.ask(robot)
+
+    def ask(self, robot: str) -> None:
+        job = self.lab.claim(robot)
+        if job is None:
+            self._idle.add(robot)
+            return
+        self._idle.discard(robot)
+        self.waited[job.id] = (self.lab.now - job.created_at).total_seconds()
+        holder = Holder(job.runner_id or 0, job.id, job.fence or "")
+        begins = self.clock + self.random.uniform(3.0, 9.0)
+        lasts = job.timeout_s * job.sessions * self.random.uniform(0.2, 0.9)
+        self.at(begins, lambda: self.start(holder))
+        self.at(begins + lasts, lambda: self.end(holder, robot))
+
+    def start(self, holder: Holder) -> None:
+        with self.lab.database.write() as session:
+            leases.start(session, holder, RULES, now=self.lab.now)
+
+    def end(self, holder: Holder, robot: str) -> None:
+        over = Finish(fence=holder.fence, conclusion=Conclusion.SUCCESS, reason="")
+        with self.lab.database.write() as session:
+            leases.finish(session, holder, over, RULES, now=self.lab.now)
+        self.ask(robot)
+
+
+def test_estimates_are_unbiased() -> None:
+    told: list[float] = []
+    waited: list[float] = []
+    for seed in (1, 2):
+        with fresh_lab(("goose", "duck", "swan")) as lab:
+            simulation = Simulation(lab, random.Random(seed))
+            simulation.run(JOBS)
+        assert len(simulation.waited) == JOBS
+        for job in sorted(simulation.told)[WARM_UP:]:
+            told.append(simulation.told[job])
+            waited.append(simulation.waited[job])
+    assert fmean(waited) > 60, "there is something to estimate"
+    errors = [one - other for one, other in zip(told, waited, strict=True)]
+    assert abs(fmean(errors)) < BIAS_MAX * fmean(waited)
+    assert fmean(map(abs, errors)) < ERROR_MAX * fmean(waited)
+
+
+def waiting(world: World, job_id: int) -> outlook.Waiting:
+    with world.database.read() as session:
+        return outlook.waiting(session, session.get_one(Job, job_id))
+
+
+def test_the_api_tells_place_and_time(world: World) -> None:
+    robot = world.robot("goose")
+    robot.claim()
+    ids = [world.submit(timeout_s=100.0, sessions=2) for _ in range(2)]
+    robot.running_job()
+    third = world.submit()
+    shown = world.app.test_client().get(f"/api/v1/jobs/{third}").get_json()
+    assert shown["position"] == 2
+    assert 350 < shown["begins_in_s"] <= 2 * 200 + 15
+    assert world.app.test_client().get(f"/api/v1/jobs/{ids[0]}").get_json()["position"] is None
+
+
+def test_nobody_promises_anything_while_the_robot_is_away(world: World) -> None:
+    robot = world.robot("goose")
+    robot.claim()
+    first, second = world.submit(), world.submit()
+    with world.database.write() as session:
+        session.execute(update(Runner).values(seen_at=T0))
+    assert (waiting(world, second).position, waiting(world, second).begins_in_s) == (2, None)
+    assert [robot.online for robot in waiting(world, first).robots] == [False]
+
+
+def test_a_long_line_is_told_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.robot("goose").claim()
+    ids = [world.submit(timeout_s=30.0) for _ in range(30)]
+    exact = waiting(world, ids[-1])
+    monkeypatch.setattr(outlook, "LOOK_MAX", 10)
+    guessed = waiting(world, ids[-1])
+    assert guessed.position == exact.position == 30
+    assert guessed.begins_in_s == pytest.approx(exact.begins_in_s, rel=0.1)
