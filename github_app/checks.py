@@ -24,7 +24,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select, update
 
-from github_app import buttons, comparison, job_view, records, services, summary
+from github_app import buttons, comparison, job_view, plans, records, services, summary
 from github_app.comparison import Comparison
 from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
 from github_app.job_view import JobView
@@ -112,7 +112,9 @@ def _take(here: Services) -> list[Taken]:
 def _publish(here: Services, taken: Taken) -> None:
     job = taken.job
     try:
-        if job.repository.installation_id == records.UNINSTALLED or _bring_up_to_date(here, taken):
+        # Whoever asked for it at /submit may have no right to write into this repository's checks.
+        silent = job.repository.installation_id == records.UNINSTALLED or job.trigger == plans.WEB
+        if silent or _bring_up_to_date(here, taken):
             _settle(here, taken)
     except GitHubError as error:
         log.warning("check run of job %s: %s", job.id, error)

@@ -284,8 +284,14 @@ class GitHub:
     def _send(
         self, repository: Repository, needs: str, method: str, path: str, **request: Any
     ) -> githubkit.Response[Any]:
-        """One request with the right token; with a new one where GitHub has revoked it."""
+        """One request with the right token; with a new one where GitHub has revoked it.
+
+        Where the App is not installed it asks as nobody, who can read what is public.
+        """
         self._check_blocked(repository.installation_id)
+        if not repository.installation_id:
+            with self._family(repository.installation_id, f"{method} {path}"):
+                return self._client(githubkit.UnauthAuthStrategy()).request(method, path, **request)
         key = (repository.installation_id, repository.id, needs)
         with self._family(repository.installation_id, f"{method} {path}"):
             client = self._client(self._token(key))

@@ -14,7 +14,8 @@ from pydantic import AwareDatetime, BaseModel, TypeAdapter
 
 from github_app import github_shapes as shapes
 from github_app.credentials import AppCredentials
-from github_app.github import GitHub, InvalidError
+from github_app.github import GitHub, InvalidError, NotFoundError
+from github_app.models import Repository
 from github_app.parsers import Secret
 
 PAGES_MAX = 10
@@ -178,3 +179,25 @@ def revoke(github: GitHub, token: str) -> None:
     """Have a person's token forgotten."""
     path = f"/applications/{quote(github.settings.github_client_id or '', safe='')}/token"
     github.as_client("DELETE /applications/…/token", "DELETE", path, json={"access_token": token})
+
+
+def public_repository(github: GitHub, named: Repository) -> Repository | None:
+    """A repository as it is now, by its name; None where there is none that everybody may see.
+
+    Raises:
+        GitHubError: GitHub could not be asked.
+    """
+    try:
+        facts = github.repository(named)
+    except NotFoundError:
+        return None
+    if facts.private:
+        return None
+    return Repository(
+        id=facts.id,
+        installation_id=named.installation_id,
+        owner=facts.owner.login,
+        name=facts.name,
+        private=False,
+        default_branch=facts.default_branch,
+    )

@@ -15,6 +15,9 @@ from github_app.queue import JobRequest, Refusal
 from github_app.services import Services
 from runner.protocol import Conclusion
 
+WEB = "web"
+"""The trigger of jobs from `/submit`, and of their re-runs: they are shown on our pages, not at GitHub."""
+
 
 @dataclass(frozen=True)
 class Plan:

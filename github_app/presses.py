@@ -133,6 +133,12 @@ def _store(
     return "; ".join(told) or "left alone: there is no job at this commit"
 
 
+def on_our_page(session: Session, settings: Settings, job_id: int, pressed: Pressed) -> str:
+    """A button of a job's page: the same rules as at GitHub; returns what became of it."""
+    allowance.hold_lanes(session)
+    return _obey(session, settings, session.get_one(Job, job_id), pressed)
+
+
 def _obey(session: Session, settings: Settings, job: Job, pressed: Pressed) -> str:
     login = pressed.sender.login
     state = state_of(job)
@@ -170,8 +176,9 @@ def _again(session: Session, settings: Settings, job: Job, pressed: Pressed, *, 
     if (there := session.scalars(unfinished.limit(1)).first()) is not None:
         return f"job {job.id}: runs again already as job {there}"
     key = f"rerun:{job.id}:{pressed.guid}"
+    trigger = plans.WEB if job.trigger == plans.WEB else "rerun"
     request = plans.once_more(
-        session, settings, job, trigger="rerun", trigger_key=key, by=pressed.sender.login
+        session, settings, job, trigger=trigger, trigger_key=key, by=pressed.sender.login
     )
     if held:
         request = replace(request, refusal=plans.held(job.head_repository))

@@ -11,12 +11,14 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from flask import Flask
-from github_lab import free_port, serving
+from github_lab import MANIFEST, SECRET, free_port, serving
 
 from demo.github import Running, World, serve_in_thread
-from github_app import config, services, setup_state
+from github_app import checks, config, manifest, services, setup_state, triggers
 from github_app.app import close, create_app
+from github_app.credentials import AppCredentials
 from github_app.moves import utc_now
+from github_app.parsers import Secret
 from github_app.services import Services
 
 
@@ -35,6 +37,26 @@ class WebLab:
         """The one-time token that the console would show."""
         with self.here.db.write() as session:
             return setup_state.issue(session, utc_now(), again=again)
+
+    def make_app(self) -> None:
+        """An App at the stand-in, its credentials in the server's file."""
+        made = self.world.app(
+            f"raas {urlsplit(self.url).port}",
+            manifest=MANIFEST,
+            webhook_secret=SECRET,
+            webhook_url=manifest.webhook_url(self.url),
+            callback_urls=[manifest.callback_url(self.url)],
+        )
+        hook, client, key = Secret(SECRET), Secret(made.client_secret), Secret(made.private_key)
+        page = self.world.web_url(f"/apps/{made.slug}")
+        found = AppCredentials(made.id, key, hook, made.client_id, client, page)
+        self.here.settings.credentials.save(found)
+
+    def work(self) -> None:
+        """Let every delivery arrive, and do what is due until nothing is."""
+        self.world.settle()
+        while triggers.process_pending(self.app) or checks.reconcile(self.app):
+            pass
 
 
 @contextmanager
@@ -126,7 +148,20 @@ class Browser:
         )
         return self.page
 
+    def press(self, button: str) -> requests.Response:
+        """Press one of a job's buttons."""
+        return self.send("/press", press=button)
+
     def become(self, lab: WebLab, login: str) -> None:
         """Choose who one is at the stand-in."""
         self.http.cookies.set("viewer", login, domain="127.0.0.1")
         lab.world.user(login)
+
+
+def signed_in(lab: WebLab, login: str, path: str = "/") -> Browser:
+    """A browser whose person has said yes at the stand-in, on its way back to `path`."""
+    browser = Browser()
+    browser.become(lab, login)
+    browser.open(f"{lab.url}/sign-in?next={path}")
+    browser.send("/login/oauth/authorize", decision="authorize")
+    return browser
