@@ -257,7 +257,7 @@ class _Build:
             Annotation(path=self.name, line=item.line, title="Not installed", message=message[:2000])
             for item in lines[:5]
         ]
-        return f"The packages of {self.name} could not be installed: {message}{self._hint(message)}", marks
+        return f"The packages of {self.name} could not be installed: {message}.{self._hint(message)}", marks
 
     def _hint(self, message: str) -> str:
         if "No matching distribution" not in message:
@@ -292,7 +292,7 @@ def _resolver(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     start = next((n for n, line in enumerate(lines) if line.startswith("ERROR:")), max(len(lines) - 1, 0))
     told = " ".join(line.removeprefix("ERROR:").strip() for line in lines[start : start + 12])
-    clean = _GATEWAY.sub("the package index", told) or "pip gave no reason"
+    clean = _GATEWAY.sub("the package index", told).rstrip(".") or "pip gave no reason"
     return clean if len(clean) <= _REASON_MAX else clean[: _REASON_MAX - 1] + "…"
 
 

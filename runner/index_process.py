@@ -16,7 +16,8 @@ from runner.sandbox import SandboxError
 
 PIP = "pip"
 """In the place of a URL: what this machine's pip uses."""
-START_S = 30.0
+_PIP_PLACES = ["global", "user", "site", "install", "download", ":env:"]
+"""Parts of its configuration, the later ones overriding the earlier."""
 
 
 def places(index: list[str]) -> tuple[list[str], str]:
@@ -25,8 +26,8 @@ def places(index: list[str]) -> tuple[list[str], str]:
     Raises:
         SandboxError: `pip` is named and there is none.
     """
-    urls = [url for item in index for url in (_of_pip()[0] if item == PIP else [item])]
-    return urls, _of_pip()[1] if PIP in index else os.environ.get("PIP_CERT", "")
+    urls = [url for item in index for url in (of_pip()[0] if item == PIP else [item])]
+    return urls, of_pip()[1] if PIP in index else os.environ.get("PIP_CERT", "")
 
 
 @contextmanager
@@ -62,10 +63,12 @@ def serving(folder: Path, urls: list[str], bytes_max: int, cert: str) -> Iterato
 
 
 @cache
-def _of_pip() -> tuple[list[str], str]:
+def of_pip() -> tuple[list[str], str]:
     """What this machine's pip is configured to use."""
     known = {}
-    for line in _pip("-m", "pip", "config", "list").splitlines():
+    lines = _pip("-m", "pip", "config", "list").splitlines()
+    known_places = [line for line in lines if line.split(".")[0] in _PIP_PLACES]
+    for line in sorted(known_places, key=lambda line: _PIP_PLACES.index(line.split(".")[0])):
         key, _, value = line.partition("=")
         known[key.rsplit(".", 1)[-1]] = value.strip("'\"")
     first = known.get("index-url") or _pip(

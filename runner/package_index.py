@@ -73,7 +73,7 @@ class IndexSettings:
         return json.dumps(asdict(self))
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """The index or a limit says no; the message is for the installation's log."""
 
 
@@ -101,20 +101,20 @@ class Index:
         self._count()
         with self._lock:
             if number >= len(self._files):
-                raise _RefusedError("no page lists this file")
+                raise RefusedError("no page lists this file")
             url, index = self._files[number]
         for chunk in self._fetch(url + (".metadata" if metadata else ""), index, ""):
             with self._lock:
                 self._left -= len(chunk)
                 if self._left < 0:
-                    raise _RefusedError("the packages are larger than this host allows")
+                    raise RefusedError("the packages are larger than this host allows")
             yield chunk
 
     def _count(self) -> None:
         with self._lock:
             self._asked += 1
             if self._asked > ASKED_MAX:
-                raise _RefusedError("too many requests in one installation")
+                raise RefusedError("too many requests in one installation")
 
     def _listed(self, index: str, name: str) -> Iterator[dict[str, Any]]:
         place = urljoin(index.rstrip("/") + "/", f"{name}/")
@@ -137,7 +137,7 @@ class Index:
             return
         for _ in range(_HOPS):
             if not _permitted(url, index):
-                raise _RefusedError("the index leads to an address that is not accepted")
+                raise RefusedError("the index leads to an address that is not accepted")
             verify = self._settings.cert or True
             with requests.get(
                 url,
@@ -153,10 +153,10 @@ class Index:
                 if answer.status_code == HTTPStatus.NOT_FOUND:
                     raise FileNotFoundError(url)
                 if answer.status_code != HTTPStatus.OK:
-                    raise _RefusedError(f"the package index answers {answer.status_code}")
+                    raise RefusedError(f"the package index answers {answer.status_code}")
                 yield from answer.iter_content(_CHUNK)
                 return
-        raise _RefusedError("the package index redirects without end")
+        raise RefusedError("the package index redirects without end")
 
 
 def _bounded(chunks: Iterator[bytes]) -> bytes:
@@ -164,7 +164,7 @@ def _bounded(chunks: Iterator[bytes]) -> bytes:
     for chunk in chunks:
         page += chunk
         if len(page) > PAGE_MAX:
-            raise _RefusedError("a page of the package index is too long")
+            raise RefusedError("a page of the package index is too long")
     return page
 
 
@@ -282,7 +282,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(HTTPStatus.NOT_FOUND, "not a package")
         except FileNotFoundError:
             self.send_error(HTTPStatus.NOT_FOUND, "the package index does not have it")
-        except _RefusedError as error:
+        except RefusedError as error:
             self.send_error(HTTPStatus.FORBIDDEN, str(error))
         except (requests.RequestException, OSError) as error:
             print(f"package index: {type(error).__name__}", file=sys.stderr)  # the text may hold a password
@@ -302,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             for chunk in chunks:
                 self.wfile.write(chunk)
-        except (_RefusedError, requests.RequestException):
+        except (RefusedError, requests.RequestException):
             self.close_connection = True  # pip sees a wrong digest
 
     def _head(self, kind: str) -> None:

@@ -6,7 +6,7 @@ import io
 import secrets
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,15 +68,24 @@ class Lab:
     owner: str = field(default_factory=lambda: secrets.token_hex(4))
     happenings: Happenings = field(default_factory=Happenings)
     limits: Limits = SMALL
+    binds: Mapping[str, Path] = field(default_factory=dict)
 
     def run(self, code: str, *, timeout_s: float = 20.0, command: str = "python run.py") -> Finished:
         source = self.folder / "source"
         source.mkdir(exist_ok=True)
         (source / "run.py").write_text(code)
         log = JobLog(self.folder / "log", LOG_MAX)
+        self.engine.sweep(self.owner)
         volume = self.engine.create_volume(self.owner, "1-1", self.limits, self.image)
         spec = ContainerSpec(
-            self.image, shell(command), self.owner, "1-1", self.limits, source, volume=volume.name
+            self.image,
+            shell(command),
+            self.owner,
+            "1-1",
+            self.limits,
+            source,
+            volume=volume.name,
+            binds=self.binds,
         )
         began = time.monotonic()
         ran = execute(self.engine, spec, log, self.happenings, timeout_s)
