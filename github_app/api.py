@@ -5,17 +5,30 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO
 
 from flask import Blueprint, Response, g, request
 from sqlalchemy.orm import Session
 
-from github_app import answers, artifacts, background, claims, github, leases, services, swift_claim, tokens
+from github_app import (
+    allowance,
+    answers,
+    artifacts,
+    background,
+    claims,
+    github,
+    leases,
+    services,
+    swift_claim,
+    tokens,
+)
 from github_app.answers import ApiError
 from github_app.claims import ClaimRequest
 from github_app.leases import Holder
 from github_app.models import Job, Runner
 from github_app.moves import utc_now
+from github_app.rules import RobotRules
 from github_app.services import Services
 from github_app.swift_claim import Claimed
 from runner.protocol import (
@@ -102,25 +115,29 @@ def claim() -> Response:
     if here.dispatcher.closed:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
     deadline = time.monotonic() + wish.wait_s
-    with here.dispatcher.waiting(request_.runner_id, _labels(here, request_)) as waiter:
-        job = _try_claim(here, request_)
+    with here.db.read() as session:
+        runner = session.get_one(Runner, request_.runner_id)
+    rules = allowance.robot_rules(runner)
+    with here.dispatcher.waiting(runner.id, _labels(runner, rules, request_)) as waiter:
+        job = _try_claim(here, rules, request_)
         while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
             if waiter.wait(left):
-                job = _try_claim(here, request_)
+                job = _try_claim(here, rules, request_)
     return answers.nothing() if job is None else answers.message(claimed_job(here, job))
 
 
-def _labels(here: Services, wish: ClaimRequest) -> frozenset[str] | None:
-    """What the runner answers to; None where it is not to be called: its robot is not well, or busy still."""
-    if wish.ahead:
+def _labels(runner: Runner, rules: RobotRules, wish: ClaimRequest) -> frozenset[str] | None:
+    """What the runner answers to; None where it is not to be called: not well, outside its hours, or busy."""
+    robot = allowance.in_hours(rules, wish.robot, utc_now())
+    if wish.ahead or not robot.healthy:
         return None
-    with here.db.read() as session:
-        runner = session.get_one(Runner, wish.runner_id)
-    return claims.served_labels(runner.name, runner.labels, wish.robot) if wish.robot.healthy else None
+    return claims.served_labels(runner.name, runner.labels, robot)
 
 
-def _try_claim(here: Services, wish: ClaimRequest) -> Claimed | None:
-    return swift_claim.claim(here.db, wish, lease_s=here.settings.lease_s)
+def _try_claim(here: Services, rules: RobotRules, wish: ClaimRequest) -> Claimed | None:
+    now = utc_now()
+    ready = replace(wish, robot=allowance.in_hours(rules, wish.robot, now))
+    return swift_claim.claim(here.db, ready, lease_s=here.settings.lease_s, now=now)
 
 
 def claimed_job(here: Services, job: Claimed) -> ClaimedJob:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from github_app import policy_cli
+
 if TYPE_CHECKING:
     from github_app.config import Settings
     from github_app.db import Database
@@ -59,7 +61,8 @@ def main(ctx: click.Context, config: str | None) -> None:
     ctx.obj = config
 
 
-def _settings(ctx: click.Context) -> Settings:
+def settings_of(ctx: click.Context) -> Settings:
+    """The settings, with the file that `--config` names."""
     import os  # noqa: PLC0415
 
     from github_app import config  # noqa: PLC0415
@@ -68,7 +71,8 @@ def _settings(ctx: click.Context) -> Settings:
     return config.load({**os.environ, **named})
 
 
-def _database(settings: Settings) -> Database:
+def database_of(settings: Settings) -> Database:
+    """The server's database."""
     from github_app.db import Database  # noqa: PLC0415
 
     return Database(settings.database_url)
@@ -78,7 +82,7 @@ def _database(settings: Settings) -> Database:
 @click.pass_context
 def serve(ctx: click.Context) -> None:
     """Serve until SIGTERM."""
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     _share_counts(settings)
     from github_app import serving  # noqa: PLC0415
 
@@ -103,7 +107,7 @@ def _share_counts(settings: Settings) -> None:
 @click.pass_context
 def upgrade(ctx: click.Context) -> None:
     """Create or upgrade the database."""
-    database = _database(_settings(ctx))
+    database = database_of(settings_of(ctx))
     before, wanted = database.revisions()
     database.upgrade()
     click.echo("the database is up to date" if before == wanted else f"upgraded the database to {wanted}")
@@ -116,7 +120,7 @@ def doctor(ctx: click.Context) -> None:
     from github_app import diagnosis  # noqa: PLC0415
     from github_app.finding import Grade  # noqa: PLC0415
 
-    findings = list(diagnosis.examine(_settings(ctx)))
+    findings = list(diagnosis.examine(settings_of(ctx)))
     for finding in findings:
         click.echo(f"{finding.grade.value:7} {finding.subject}: {finding.text}")
     if any(finding.grade is Grade.BAD for finding in findings):
@@ -133,7 +137,7 @@ def make_backup(ctx: click.Context, target: Path) -> None:
     """
     from github_app import backup  # noqa: PLC0415
 
-    for line in backup.make(_settings(ctx), target):
+    for line in backup.make(settings_of(ctx), target):
         click.echo(line)
 
 
@@ -144,7 +148,7 @@ def restore_backup(ctx: click.Context, source: Path) -> None:
     """Put a backup back, into an empty data directory and database; then `upgrade` and `serve`."""
     from github_app import backup  # noqa: PLC0415
 
-    for line in backup.restore(_settings(ctx), source):
+    for line in backup.restore(settings_of(ctx), source):
         click.echo(line)
 
 
@@ -158,10 +162,10 @@ def set_up(ctx: click.Context, again: bool) -> None:
     """
     from github_app import moves, setup_state  # noqa: PLC0415
 
-    settings = _settings(ctx)
+    settings = settings_of(ctx)
     if settings.credentials.from_settings:
         fail("the settings name an App (RAAS_GITHUB_…); remove that from them to make one here", 1)
-    database = _database(settings)
+    database = database_of(settings)
     database.upgrade()
     with database.write() as session:
         token = setup_state.issue(session, moves.utc_now(), again=again)
@@ -182,8 +186,8 @@ def add_runner(ctx: click.Context, name: str, labels: str) -> None:
     """Add a runner, or invite one again; prints a one-time token, once."""
     from github_app import moves, tokens  # noqa: PLC0415
 
-    settings = _settings(ctx)
-    database = _database(settings)
+    settings = settings_of(ctx)
+    database = database_of(settings)
     database.upgrade()
     wanted = [label.strip() for label in labels.split(",") if label.strip()]
     with database.write() as session:
@@ -202,7 +206,7 @@ def list_runners(ctx: click.Context) -> None:
     from github_app.models import Runner  # noqa: PLC0415
     from github_app.tokens import describe  # noqa: PLC0415
 
-    with _database(_settings(ctx)).read() as session:
+    with database_of(settings_of(ctx)).read() as session:
         for found in session.scalars(select(Runner).order_by(Runner.name)):
             click.echo(f"{found.name:20} {','.join(found.labels) or '-':30} {describe(found)}")
 
@@ -214,9 +218,13 @@ def revoke_runner(ctx: click.Context, name: str) -> None:
     """Void a runner's token at once."""
     from github_app import moves, tokens  # noqa: PLC0415
 
-    with _database(_settings(ctx)).write() as session:
+    with database_of(settings_of(ctx)).write() as session:
         tokens.revoke(session, name, moves.utc_now())
     click.echo(f"{name} may not claim jobs any more")
+
+
+main.add_command(policy_cli.policy)
+runner.add_command(policy_cli.runner_policy)
 
 
 if __name__ == "__main__":

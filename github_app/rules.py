@@ -94,6 +94,14 @@ class RobotRules(_Rules):
         told = f"outside its hours ({', '.join(self.hours)} {self.time_zone})"
         return f"{told}; the next begin {_moment(opens, now, self.time_zone)}" if opens else told
 
+    def words(self) -> list[tuple[str, str]]:
+        """The rules as (what, how) for people."""
+        return [
+            ("owners", _names(self.owners)),
+            ("hours", f"{', '.join(self.hours)} {self.time_zone}" if self.hours else "any"),
+            ("private repositories", "yes" if self.private else "no, public sources only"),
+        ]
+
 
 class ServerRules(_Rules):
     """What the server allows, beside its settings.
@@ -121,6 +129,16 @@ class ServerRules(_Rules):
         zone = ZoneInfo(self.time_zone)
         today = now.astimezone(zone).date()
         return _at(today, time(), zone), _at(today + timedelta(days=1), time(), zone)
+
+    def words(self) -> list[tuple[str, str]]:
+        """The rules as (what, how) for people."""
+        minutes = "any" if self.minutes_a_day is None else f"{self.minutes_a_day:g} for each owner"
+        return [
+            ("owners", _names(self.owners)),
+            ("timeout", _most(self.timeout_max_s, " s")),
+            ("sessions of a job", _most(self.sessions_max, "")),
+            ("robot-minutes a day", f"{minutes}, from midnight {self.time_zone}"),
+        ]
 
 
 def robot_rules(**values: object) -> RobotRules:
@@ -150,7 +168,17 @@ def server_rules(**values: object) -> ServerRules:
 def _explained(error: ValidationError) -> RulesError:
     first = error.errors(include_url=False)[0]
     where = str(first["loc"][0]).replace("_", " ") if first["loc"] else "the rules"
+    if first["type"].endswith("_parsing"):
+        return RulesError(f"{where}: {first['input']!r} is no number; write digits")
     return RulesError(f"{where}: {first['msg'].removeprefix('Value error, ')}")
+
+
+def _names(owners: frozenset[str] | None) -> str:
+    return "whoever the server lets in" if owners is None else ", ".join(sorted(owners)) or "nobody"
+
+
+def _most(value: float | None, unit: str) -> str:
+    return "as the settings say" if value is None else f"{value:g}{unit} at most"
 
 
 def _listed(owner: str, owners: frozenset[str] | None) -> bool:

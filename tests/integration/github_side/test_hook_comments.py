@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from github_lab import PROGRAM, SPOON, Lab
+from github_lab import PROGRAM, ROBOT, SPOON, Lab
 
-from github_app import triggers
+from github_app import claims, triggers
 
 
 @pytest.fixture
@@ -22,10 +22,11 @@ def pull(lab: Lab) -> dict[str, Any]:
 
 @pytest.fixture
 def fork(lab: Lab) -> dict[str, Any]:
-    """A pull request from bob's fork."""
+    """A pull request from bob's fork, likewise."""
     lab.world.push(SPOON, PROGRAM, user="alice", message="[skip raas]")
     lab.world.fork(SPOON, "bob")
-    lab.world.push("bob/spoon", {"run.py": "print('bob')"}, user="bob", branch="better")
+    skip = "[skip raas]"
+    lab.world.push("bob/spoon", {"run.py": "print('bob')"}, user="bob", branch="better", message=skip)
     opened = lab.world.open_pull(SPOON, head="bob:better", user="bob")
     lab.work()
     return opened
@@ -63,6 +64,104 @@ def test_asking_again_is_another_job(lab: Lab, pull: dict[str, Any]) -> None:
 def test_one_comment_runs_a_commit_once(lab: Lab, pull: dict[str, Any]) -> None:
     say(lab, pull, f"/raas run\n/raas run {pull['head']['sha']}\n/raas run {pull['head']['sha'][:8]}")
     assert len(lab.jobs) == 1
+
+
+def test_options_change_what_the_file_says(lab: Lab, pull: dict[str, Any]) -> None:
+    say(lab, pull, "/RAAS  run --robot Goose,fast --timeout 30s -n 3")
+    (job,) = lab.jobs
+    assert (job.labels, job.timeout_s, job.sessions) == (["fast", "goose", "pendulum"], 30.0, 3)
+    assert (job.config["robot"], job.config["timeout"]) == (["pendulum", "goose", "fast"], 30.0)
+
+
+def test_a_simulation_runs_on_a_simulated_robot_only(lab: Lab, pull: dict[str, Any]) -> None:
+    file = {".raas.yml": "version: 1\nrobot: [pendulum, goose]\n"}
+    lab.world.push(SPOON, file, user="alice", branch="feature", message="[skip raas]")
+    say(lab, pull, "/raas run --sim\n/raas run")
+    simulated, real = lab.jobs
+    assert (simulated.labels, real.labels) == (["pendulum", "simulated"], ["goose", "pendulum"])
+    names = {run["name"] for run in lab.check_runs(simulated.sha)}
+    assert names == {"RaaS: pendulum, simulated", "RaaS: pendulum, goose"}
+    hardware = claims.served_labels("duck", ["pendulum"], ROBOT.model_copy(update={"plant": "hardware"}))
+    assert not claims.serves(hardware, simulated.lane)
+    assert claims.serves(claims.served_labels("duck", [], ROBOT), simulated.lane)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("/raas run --timeout 601", "600 s on the robot at most"),
+        ("/raas run -n 11", "10 sessions in one job at most"),
+        ("/raas run --ref nowhere", "no branch or tag `nowhere`"),
+        ("/raas run --robot " + ",".join(f"label-of-some-length-{n}" for n in range(7)), "use fewer"),
+        ("/raas run --fast", "`--fast` is no option"),
+    ],
+)
+def test_an_option_that_is_refused_is_explained(
+    lab: Lab, pull: dict[str, Any], command: str, words: str
+) -> None:
+    reactions, (reply,) = say(lab, pull, command)
+    assert (lab.jobs, reactions) == ([], ["eyes", "confused"])
+    assert words in reply
+
+
+def test_another_branch_runs_by_its_name_and_the_reply_says_where(lab: Lab, fork: dict[str, Any]) -> None:
+    main = lab.world.push(SPOON, {"b": "1"}, user="alice", message="[skip raas]")
+    reactions, (reply,) = say(lab, fork, "/raas run --ref main")
+    (job,) = lab.jobs
+    assert (job.sha, job.ref, job.pull_request, job.head_repository) == (main, "main", None, None)
+    assert reactions == ["eyes", "rocket"]
+    assert f"/commit/{main}" in reply
+
+
+def test_a_reference_is_never_a_commit_of_a_fork(lab: Lab, fork: dict[str, Any]) -> None:
+    head = fork["head"]["sha"]
+    for ref in (head, head[:8], f"pull/{fork['number']}/head"):
+        _, replies = say(lab, fork, f"/raas run --ref {ref}")
+        assert "no branch or tag" in replies[-1]
+    assert lab.jobs == []
+
+
+def test_a_comment_cancels_its_pull_request_s_jobs(lab: Lab, pull: dict[str, Any]) -> None:
+    lab.world.push(SPOON, {"c": "1"}, user="alice")
+    say(lab, pull, "/raas run\n/raas run -n 2")
+    reactions, replies = say(lab, pull, "/raas cancel")
+    assert reactions == ["eyes", "rocket"]
+    assert replies == []
+    states = {(job.trigger, job.conclusion, job.reason) for job in lab.jobs}
+    assert states == {("push", None, None), ("comment", "cancelled", "Cancelled by alice in a comment.")}
+    _, replies = say(lab, pull, "/raas cancel")
+    assert "Nothing waits or runs" in replies[-1]
+
+
+def test_a_comment_cancels_one_job_of_its_own_repository(lab: Lab, pull: dict[str, Any]) -> None:
+    lab.world.repository("alice/other")
+    lab.world.install(lab.app_id, "alice/other")
+    lab.world.push("alice/other", PROGRAM, user="alice")
+    say(lab, pull, "/raas run")
+    foreign, own = lab.jobs
+    reactions, replies = say(lab, pull, f"/raas cancel {foreign.id}")
+    assert (lab.jobs[0].status, reactions) == ("queued", ["eyes", "confused"])
+    assert f"Job {foreign.id} is none of this repository" in replies[-1]
+    say(lab, pull, f"/raas cancel #{own.id}")
+    assert [job.conclusion for job in lab.jobs] == [None, "cancelled"]
+
+
+def test_nobody_else_may_cancel(lab: Lab, pull: dict[str, Any]) -> None:
+    say(lab, pull, "/raas run")
+    reactions, replies = say(lab, pull, "/raas cancel\n/raas cancel 1", user="carol")
+    assert (lab.jobs[0].status, reactions) == ("queued", ["eyes", "confused"])
+    assert len(replies) == 1
+
+
+def test_status_and_help_are_answered_in_one_reply(lab: Lab, pull: dict[str, Any]) -> None:
+    reactions, replies = say(lab, pull, "/raas status\n/raas help", user="carol")
+    assert reactions == ["eyes", "rocket"]
+    assert "no jobs yet" in replies[0]
+    assert "| `/raas cancel` |" in replies[0]
+    say(lab, pull, "/raas run")
+    _, replies = say(lab, pull, "/raas status")
+    assert "| [1](http://raas.test/jobs/1) |" in replies[-1]
+    assert "no robot with the labels pendulum" in replies[-1]
 
 
 @pytest.mark.parametrize("role", ["admin", "maintain", "write"])
@@ -107,7 +206,7 @@ def test_a_commit_pushed_after_the_review_does_not_run(lab: Lab, fork: dict[str,
     reviewed = fork["head"]["sha"]
     lab.world.push("bob/spoon", {"run.py": "print('evil')"}, user="bob", branch="better")
     reactions, replies = say(lab, fork, f"/raas run {reviewed}")
-    assert lab.jobs == []
+    assert [job.conclusion for job in lab.jobs] == ["action_required"]
     assert reactions == ["eyes", "confused"]
     assert "is not the head" in replies[-1]
 
@@ -118,7 +217,7 @@ def test_a_commit_pushed_after_the_command_does_not_run(lab: Lab, fork: dict[str
     say(lab, fork, f"/raas run {reviewed}")
     lab.world.push("bob/spoon", {"run.py": "print('evil')"}, user="bob", branch="better")
     lab.work()
-    assert [job.sha for job in lab.jobs] == [reviewed]
+    assert [job.sha for job in lab.jobs if job.status == "queued"] == [reviewed]
 
 
 def test_a_closed_pull_request_is_refused(lab: Lab, pull: dict[str, Any]) -> None:
