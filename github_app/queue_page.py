@@ -88,8 +88,10 @@ def _count(rows: list[Row], what: str) -> str:
 def robots(session: Session) -> list[RobotRow]:
     """The robots that have joined, by name."""
     runners = session.scalars(select(Runner).where(Runner.revoked_at.is_(None)).order_by(Runner.name))
+    running = select(Job.runner_id).where(is_live(Job.status), Job.status == Status.RUNNING.value)
+    busy = set(session.scalars(running))
     return [
-        RobotRow(runner.name, *_robot_state(runner), runner.labels)
+        RobotRow(runner.name, *_robot_state(runner, runner.id in busy), runner.labels)
         for runner in runners
         if runner.token_hash is not None
     ]
