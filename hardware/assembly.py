@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from hardware import guardian as guarding
+from hardware.claims import PinClaims
 from hardware.display import Display, open_matrix
 from hardware.errors import StartupError
 from hardware.pendulum import Pendulum
@@ -15,7 +16,7 @@ from hardware.pins import Levels, Pins, open_pins
 from hardware.plant import Parts
 from hardware.rig import Clock, Faults, Rig, SimulatedPins
 from hardware.robot import Robot, SimulatedRobot
-from hardware.wires import Wires, wires_from
+from hardware.wires import wires_from
 
 
 def robot(
@@ -45,7 +46,7 @@ def robot(
         shared = None if levels is None else Levels(levels)
         rig = Rig(enabled=lambda: shared is None or shared[wires.enable])
         switch_on(rig.faults, faults)
-        chosen = SimulatedPins(rig, shared or Levels(None), wires)
+        chosen = SimulatedPins(rig, shared or Levels(None), wires, PinClaims(levels))
     else:
         chosen = open_pins(wires)
     matrix = None if simulated else open_matrix()
@@ -71,21 +72,13 @@ def guard(pins: str, path: Path, levels: Path | None) -> None:
     if pins == "simulated":
         if levels is None:
             raise StartupError("simulated pins need --levels, the file that the controller's rig reads")
-        line = _simulated_line(Levels(levels), wires)
-        guarding.serve(path, line)
-        return
-    chosen = open_pins(wires)
+        chosen: Pins = SimulatedPins(Rig(), Levels(levels), wires, PinClaims(levels))
+    else:
+        chosen = open_pins(wires)
     try:
         guarding.serve(path, chosen.output(wires.enable))
     finally:
         chosen.close()
-
-
-def _simulated_line(levels: Levels, wires: Wires) -> guarding.Line:
-    def write(high: bool) -> None:
-        levels[wires.enable] = high
-
-    return write
 
 
 def switch_on(faults: Faults, wanted: Sequence[str]) -> None:

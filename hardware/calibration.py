@@ -25,16 +25,29 @@ PERIOD_S = 0.01
 SWING_ANGLE = math.radians(100)
 HOMING_ANGLE = math.radians(45)
 FREE_S = 9.0
-SWINGS = 3
+SWINGS = 4
+SPIN_SPEED = 14.0
+"""Swings alone hardly tell viscous from dry friction; coasting down from here they are told apart [rad/s]."""
+SPIN_S = 8.0
+SPINS = 4
 RANDOM_S = 30.0
 SEEN = math.radians(3)
 """More than gear play."""
 SPEED_GUARD = 12.0
 """The random torques pause above this speed [rad/s]."""
-MOST_RMS = 1.0
+MOST_RMS = 0.5
 """A fit that predicts unseen data worse than this is refused [counts]."""
-MOST_RELATIVE = {"gravity": 0.02, "torque_gain": 0.03, "viscous": 0.25, "coulomb": 0.15}
+MOST_RELATIVE = {
+    "gravity": 0.02,
+    "torque_gain": 0.03,
+    "viscous": 0.1,
+    "coulomb": 0.1,
+    "drag": 0.1,
+    "delay": 0.2,
+}
 """Largest relative half-width of a confidence interval that is accepted."""
+MOST_ABSOLUTE = {"dead_zone": 0.01 / DUTY_PER_ACTION, "zero": 1.0}
+"""The same for what may be zero: 1 % of duty, one count."""
 MOST_ILLEGAL = 0.002
 
 Say = Callable[[str], None]
@@ -150,6 +163,10 @@ def _excite(plant: HardwarePlant, say: Say) -> MotionRecorder:
             say(f"free swing {swing} of {SWINGS}")
             _pump(plant, SWING_ANGLE)
             _coast(plant, FREE_S)
+        for spin in range(1, SPINS + 1):
+            say(f"spin {spin} of {SPINS}")
+            _spin(plant, 1.0 if spin % 2 else -1.0)
+            _coast(plant, FREE_S)
         say(f"random torques for {RANDOM_S:.0f} s")
         _shake(plant, rng)
         plant.rest(anywhere=True)
@@ -170,6 +187,13 @@ def _pump(plant: HardwarePlant, angle: float) -> None:
         if abs(speed) > 0.3:
             side = math.copysign(1.0, speed)
         _command(plant, 1.6 * side)
+
+
+def _spin(plant: HardwarePlant, side: float) -> None:
+    """Go round to one side until it is fast, or as fast as it gets."""
+    end = plant.clock.now() + SPIN_S
+    while plant.clock.now() < end and (speed := plant.motion().theta_dot) * side < SPIN_SPEED:
+        _command(plant, 2.0 * (side if abs(speed) < 0.3 else math.copysign(1.0, speed)))
 
 
 def _coast(plant: HardwarePlant, seconds: float) -> None:
@@ -233,6 +257,12 @@ def _accept(found: Fit) -> None:
         if relative > most:
             raise CalibrationError(
                 f"the fit is refused: {name} is known to {relative:.0%} only (limit {most:.0%}); repeat once"
+            )
+    for name, most in MOST_ABSOLUTE.items():
+        if found.half_widths[name] > most:
+            raise CalibrationError(
+                f"the fit is refused: {name} is known to {found.half_widths[name]:.3f} only "
+                f"(limit {most:.3f}); repeat once"
             )
 
 

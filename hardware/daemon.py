@@ -19,6 +19,7 @@ from hardware.control_server import ControlServer
 from hardware.controller import Controller
 from hardware.errors import StartupError
 from hardware.robot import Robot
+from hardware.watchdog import Watchdog
 
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread may keep the interpreter from the tick loop [s]; a tenth of Python's default."""
@@ -58,17 +59,21 @@ def serve(settings: Settings, build: Callable[[], Robot]) -> None:
     realtime.lock_memory()
     with lock_data_directory(settings.data):
         _prepare_sessions(settings.sessions)
+        watchdog = Watchdog(os.environ)
         robot = build()  # not before the lock: its pins are one owner's
         try:
             controller = Controller(robot, settings.data, settings.sessions)
             server = ControlServer(settings.socket, controller)
             log.info("robot %s (%s) at %s", robot.profile.name, robot.profile.plant, settings.socket)
             threading.Thread(target=controller.settle, name="settle", daemon=True).start()
-            stop.wait()
+            watchdog.ready()
+            while not stop.wait(watchdog.period_s):
+                watchdog.feed()
             log.info("stopping")
             controller.shutdown("the controller was stopped")
             server.close()
         finally:
+            watchdog.close()
             robot.close()
 
 

@@ -8,7 +8,9 @@ Velocity. Take two edges at t1 < t2, at boundaries b1 and b2. By the mean value 
 exactly (b2 − b1)·count/(t2 − t1) at some moment in between; with |acceleration| <= A it can since have
 changed by A·(now − t1) at most. A timing error of at most J per edge changes the quotient by
 2J/(t2 − t1 − 2J) of itself at most, plus the shift of the moment, A·J. While no edge comes, the shaft
-stays within one count, so that the velocity is also within count/(now − t2) + A·(now − t2) of zero.
+stays within one count. An edge takes up to D to reach us, so what is known to be quiet is the time until
+now − D: the velocity is also within count/(now − D − t2) + A·(now − t2) of zero. (Without D a fast shaft,
+whose edges are closer than they are punctual, would seem to brake whenever the last one is under way.)
 `Encoder.velocity` returns the estimate and the smaller bound; a property test tries to break it.
 """
 
@@ -70,12 +72,20 @@ class Encoder:
         count: Where to go on counting from.
         max_acceleration: A of the module's text [counts/s²].
         jitter_s: J: how wrong an edge's time may be [s].
+        delivery_s: D: how long after its time an edge may be fed [s].
     """
 
-    def __init__(self, count: int = 0, max_acceleration: float = 5000.0, jitter_s: float = 2e-5) -> None:
+    def __init__(
+        self,
+        count: int = 0,
+        max_acceleration: float = 5000.0,
+        jitter_s: float = 2e-5,
+        delivery_s: float = 2e-3,
+    ) -> None:
         self.count = count
         self._acceleration = max_acceleration
         self._jitter = jitter_s
+        self._delivery = delivery_s
         self._edges: deque[tuple[float, float]] = deque(maxlen=KEPT_EDGES)
 
     @property
@@ -102,7 +112,7 @@ class Encoder:
         moved = self._acceleration * (now - t1 + self._jitter)
         still = self._still(now)
         # Since the last edge the shaft moved by less than a count: a higher mean is already disproved.
-        quiet = 1.0 / max(now - t2, 1e-9)
+        quiet = 1.0 / max(now - self._delivery - t2, 1e-9)
         estimate = max(-quiet, min(quiet, mean))
         return Velocity(estimate, min(timing + moved + abs(mean - estimate), still + abs(estimate)))
 
@@ -118,5 +128,6 @@ class Encoder:
         """The largest speed there can be when no edge came since the last one."""
         if not self._edges:
             return float("inf")
-        quiet = now - self._edges[-1][0] + self._jitter
-        return 1.0 / max(quiet - 2.0 * self._jitter, 1e-9) + self._acceleration * quiet
+        passed = now - self._edges[-1][0] + self._jitter
+        quiet = passed - self._delivery - 2.0 * self._jitter
+        return 1.0 / max(quiet, 1e-9) + self._acceleration * passed

@@ -20,6 +20,7 @@ from pathlib import Path
 from hardware import realtime
 from hardware.errors import StartupError
 from hardware.heartbeat import ARMED, BEAT, DISARMED, SILENCE_S, TRIPPED, Beat
+from hardware.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +82,15 @@ class Watch:
 
 
 class Guardian:
-    """Serves `path`, sets the line by `enable`.
+    """Serves `path`, sets the line by `enable`, tells `watchdog` that it does.
 
     Raises:
         StartupError: It cannot listen there.
     """
 
-    def __init__(self, path: Path, enable: Callable[[bool], None]) -> None:
+    def __init__(self, path: Path, enable: Line, watchdog: Watchdog | None = None) -> None:
         self._path = path
+        self._watchdog = watchdog or Watchdog({})
         self._set_line = enable
         self._line = False
         self._told: bytes | None = None
@@ -105,6 +107,7 @@ class Guardian:
 
     def run(self) -> None:
         """Guard until `stop`; the line is low afterwards, however it ends."""
+        self._watchdog.ready()
         try:
             while self._turn():
                 pass
@@ -112,19 +115,24 @@ class Guardian:
             self._set_line(False)
             with contextlib.suppress(FileNotFoundError):
                 self._path.unlink()
+            self._watchdog.close()
             for end in (self._peer, self._listener, self._waker, self._woken):
                 if end is not None:
                     end.close()
 
     def _turn(self) -> bool:
         deadline = self._watch.deadline()
-        wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+        wait = self._watchdog.period_s
+        if deadline is not None:
+            left = max(0.0, deadline - time.monotonic())
+            wait = left if wait is None else min(left, wait)
         watched = [self._listener, self._woken, *([self._peer] if self._peer else [])]
         ready, _, _ = select.select(watched, [], [], wait)
         if self._peer in ready:
             self._hear()
         self._watch.tick(time.monotonic())
         self._obey()
+        self._watchdog.feed()
         if self._listener in ready:
             self._admit()
         return self._woken not in ready
@@ -176,9 +184,9 @@ class Guardian:
                 self._peer.send(watch.state)
 
 
-def serve(path: Path, enable: Callable[[bool], None]) -> None:
+def serve(path: Path, enable: Line) -> None:
     """Guard until SIGTERM or SIGINT."""
-    guardian = Guardian(path, enable)
+    guardian = Guardian(path, enable, Watchdog(os.environ))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guardian.stop())
     realtime.raise_process()

@@ -14,7 +14,8 @@ was stopped, or lost its clock), the sequence goes backwards, or a packet is mal
 ends drops the line within the same turn of its loop.
 
 The other way round, a guardian that hangs up or leaves `MOST_UNANSWERED` beats unanswered counts as gone: the
-controller stops its own pins. Beats are counted, not seconds: a controller that was stopped sent none.
+controller stops its own pins, and takes the line down where the guardian's death left it free. Beats are
+counted, not seconds: a controller that was stopped sent none.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import NamedTuple
 BEAT = struct.Struct("<Qd?")
 PERIOD_S = 0.01
 SILENCE_S = 0.08
-MOST_UNANSWERED = 20
+MOST_UNANSWERED = 7
 DISARMED, ARMED, TRIPPED = b"D", b"A", b"T"
 
 
@@ -52,6 +53,8 @@ class GuardianLink:
         self._unanswered = 0
         self.state: bytes = DISARMED
         """The guardian's last word."""
+        self.answered = False
+        """Whether it ever said one: a guardian that hangs still lets controllers connect."""
         try:
             self._socket.settimeout(1.0)
             self._socket.connect(str(path))
@@ -75,7 +78,7 @@ class GuardianLink:
                 words += word
         except BlockingIOError:
             if words:
-                self._unanswered = 0
+                self.answered, self._unanswered = True, 0
             if self._unanswered > MOST_UNANSWERED:
                 raise TimeoutError("the guardian does not answer") from None
             self.state = (self.state + words)[-1:]

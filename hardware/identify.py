@@ -2,9 +2,10 @@
 
 Output-error least squares. The model of `raas_gym.dynamics` with the raw motor is simulated over short
 segments; the residuals are the differences, in counts, between the simulated angle and the encoder's
-boundaries at the exact times of their edges. Unknown are seven parameters of the robot, its zero, and angle
-and velocity at each segment's start. Gauss-Newton with numerical derivatives, from coarse to fine; all
-segments and all perturbed parameters are simulated side by side in one NumPy batch.
+boundaries at the exact times of their edges. Segments are short, because disturbances add up within one.
+Unknown are seven parameters of the robot, its zero, and angle and velocity at each segment's start.
+Gauss-Newton with numerical derivatives, from coarse to fine; all segments and all perturbed parameters are
+simulated side by side in one NumPy batch.
 
 Confidence intervals come from the sandwich covariance with segments as clusters, because the disturbances
 within a segment are correlated. Every fifth segment is held out: there only its start is fitted, and the RMS
@@ -28,7 +29,8 @@ NAMES = ("gravity", "torque_gain", "viscous", "coulomb", "drag", "dead_zone", "d
 """In their units; drag is torque_gain/no_load_speed's share 1/no_load_speed [s/rad], zero in counts."""
 
 STEP_S = 0.001
-SEGMENT_S = 1.5
+SEGMENT_S = 0.5
+MIN_EDGES = 12
 HELD_OUT = 5
 BREAKAWAY = 1.3
 """Friction at rest over friction in motion: typical, and hardly visible in motion."""
@@ -142,7 +144,7 @@ def _cut(recording: Recording, zero: float) -> list[_Segment]:
         return []
     for start in np.arange(times[0], times[-1] - SEGMENT_S, SEGMENT_S):
         inside = (times >= start) & (times < start + SEGMENT_S)
-        if inside.sum() < 20:
+        if inside.sum() < MIN_EDGES:
             continue
         t, b = times[inside], boundaries[inside]
         near = max(2, int((t < start + 0.06).sum()))

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import mmap
 import os
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from hardware.claims import PinClaims
 from hardware.encoder import Edge, QuadratureDecoder
 from hardware.errors import StartupError
 from hardware.kernel_pins import KernelCounter, SysfsPwm, find_pwm, find_rotary, gpio_labels, header_chip
@@ -50,7 +52,7 @@ class Counter(Protocol):
 
 
 class Pins(Protocol):
-    """A set of pins, each taken once. `close` leaves every output low."""
+    """A set of pins, each taken once on the whole machine. `close` leaves every output low."""
 
     @property
     def backend(self) -> str:
@@ -67,6 +69,13 @@ class Pins(Protocol):
 
     def counter(self, a: int, b: int) -> Counter:
         """Take two pins as the encoder's channels."""
+
+    def lower(self, pin: int) -> None:
+        """Make an output low that nobody holds, and give it back.
+
+        Raises:
+            StartupError: Somebody holds it.
+        """
 
     def close(self) -> None:
         """Outputs low, pins free."""
@@ -87,12 +96,24 @@ def open_pins(wires: Wires) -> Pins:
         raise StartupError("no GPIO library here: pip install 'raas[hardware]' on a Raspberry Pi") from error
     except RuntimeError as error:
         raise StartupError(f"this is no Raspberry Pi ({error}): use --pins simulated") from error
-    return GpioPins(gpio, wires)
+    device = None if chip is None else Path(f"/dev/gpiochip{chip}")
+    return GpioPins(gpio, wires, PinClaims(device))
+
+
+def _library(gpio: Any) -> str:
+    """The library by its own name: rpi-lgpio calls itself RPi.GPIO, and says its version nowhere else."""
+    if not hasattr(gpio, "lgpio"):
+        return f"RPi.GPIO {gpio.VERSION}"
+    try:
+        return f"rpi-lgpio {importlib.metadata.version('rpi-lgpio')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "rpi-lgpio"
 
 
 def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tuple[bool, str]]:
     """What this machine offers for pins, without taking any: (good, sentence) each."""
-    library = "RPi.GPIO" if importlib.util.find_spec("RPi") else None
+    name = "rpi-lgpio" if importlib.util.find_spec("lgpio") else "RPi.GPIO"
+    library = name if importlib.util.find_spec("RPi") else None
     rotary = find_rotary()
     pwm = [find_pwm(pwm_class, pin) for pin in (wires.in1, wires.in2)]
     found = [
@@ -112,8 +133,11 @@ def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tup
 class GpioPins:
     """RPi.GPIO or rpi-lgpio, with sysfs PWM and the kernel's quadrature decoder where they are on."""
 
-    def __init__(self, gpio: Any, wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> None:
+    def __init__(
+        self, gpio: Any, wires: Wires, claims: PinClaims, pwm_class: Path = Path("/sys/class/pwm")
+    ) -> None:
         self._gpio = gpio
+        self._claims = claims
         self._taken: list[int] = []
         self._outputs: list[int] = []
         self._closers: list[Callable[[], None]] = []
@@ -126,12 +150,12 @@ class GpioPins:
     @property
     def backend(self) -> str:
         """Library, PWM and edge counting in use."""
-        library = f"{self._gpio.__name__} {self._gpio.VERSION}"
         pwm = "hardware PWM" if self._pwm_class else "software PWM"
-        return f"{library}, {pwm}, edges by {'the kernel' if self._rotary else 'callbacks'}"
+        return f"{_library(self._gpio)}, {pwm}, edges by {'the kernel' if self._rotary else 'callbacks'}"
 
     def pwm(self, pin: int) -> Pwm:
         """Hardware PWM by sysfs where the wiring says so, software PWM elsewhere."""
+        self._claims.take(pin)
         if self._pwm_class is not None:
             channel = SysfsPwm(self._pwm_class, pin, PWM_HZ)
             self._closers.append(channel.close)
@@ -156,6 +180,8 @@ class GpioPins:
 
     def counter(self, a: int, b: int) -> Counter:
         """The kernel's decoder where it is on: it loses no edge. Else callbacks on both channels."""
+        for pin in (a, b):
+            self._claims.take(pin)
         if self._rotary is not None:
             counter = KernelCounter(self._rotary)
             self._closers.append(counter.close)
@@ -168,10 +194,18 @@ class GpioPins:
                 self._gpio.add_event_detect(pin, self._gpio.BOTH, callback=counter_.on_edge)
         except RuntimeError as error:
             raise StartupError(
-                f"this kernel reports no edges to {self._gpio.__name__} ({error}): set "
+                f"this kernel reports no edges to {_library(self._gpio)} ({error}): set "
                 "dtoverlay=rotary-encoder (hardware/install.sh) or install rpi-lgpio"
             ) from error
         return counter_
+
+    def lower(self, pin: int) -> None:
+        """Low, and free again: from there on its pull-down holds it."""
+        self.output(pin)
+        self._outputs.remove(pin)
+        self._taken.remove(pin)
+        self._gpio.cleanup([pin])
+        self._claims.give(pin)
 
     def close(self) -> None:
         """Everything low and free."""
@@ -183,8 +217,10 @@ class GpioPins:
         if self._taken:
             self._gpio.cleanup(self._taken)
             self._taken.clear()
+        self._claims.close()
 
     def _setup(self, pin: int, direction: int, **options: int) -> None:
+        self._claims.take(pin)
         try:
             self._gpio.setup(pin, direction, **options)
         except Exception as error:  # each library has its own kinds

@@ -8,6 +8,7 @@ whatever stops it, stops the motor.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 from hardware import realtime
 from hardware.encoder import Edge, Encoder
+from hardware.errors import HardwareError
 from hardware.heartbeat import ARMED, PERIOD_S, TRIPPED, GuardianLink
 from hardware.motor import Motor
 from hardware.passport import Passport
@@ -26,6 +28,8 @@ from hardware.safety import Limits, Motion, Safety
 from hardware.wires import Wires
 from raas_gym.dynamics import MAX_SPEED, TURN, PendulumParams, wrapped
 from raas_gym.plants import Measurement, PlantError
+
+log = logging.getLogger(__name__)
 
 REST_ANGLE = math.radians(4.0)
 REST_QUIET_S = 0.5
@@ -82,6 +86,7 @@ class HardwarePlant:
         self._radians = TURN / passport.counts_per_turn
         self.encoder = Encoder()
         self._pins = pins
+        self._enable = wires.enable
         self._guardian_path = parts.guardian
         self._guardian: GuardianLink | None = None
         self.recorder: MotionRecorder | None = None
@@ -191,7 +196,8 @@ class HardwarePlant:
         """Why the robot is not fit to run, or None."""
         if not self._powered():
             return "the motor has no 12 V: emergency stop, fuse, supply"
-        if self._guardian_path is not None and self._guardian is None:
+        guardian = self._guardian
+        if self._guardian_path is not None and not (guardian is not None and guardian.answered):
             return f"no guardian answers at {self._guardian_path}: start raas-guardian"
         if self.safety.tripped is not None:
             return f"{self.safety.tripped}; `raas-controller selftest` clears this when it passes"
@@ -257,7 +263,14 @@ class HardwarePlant:
     def _supervise(self) -> None:
         realtime.raise_priority()
         while not self._closed.wait(PERIOD_S):
-            self._watch()
+            try:
+                self._watch()
+            except Exception as error:  # whatever it is: without a watch the motor does not run
+                with self._lock:
+                    self.motor.off()
+                    if self.safety.tripped is None:
+                        log.exception("the supervisor failed")
+                    self.safety.trip("supervisor", f"the motor was stopped: {error}")
         if self._guardian is not None:
             self._guardian.close()
 
@@ -285,16 +298,25 @@ class HardwarePlant:
                 self._guardian = GuardianLink(self._guardian_path or Path())
             word = self._guardian.beat(now, arm)
         except OSError as error:
-            if self._guardian is not None:
-                self._guardian.close()
-            self._guardian = None
             how = "does not answer any more" if isinstance(error, TimeoutError) else "is gone"
             self._trip_if_armed("guardian", f"the guardian {how}: the motor was stopped")
+            lost, self._guardian = self._guardian, None
+            if lost is not None:
+                lost.close()
+                if lost.answered:
+                    self._lower_enable()
             return
         # The answer to this beat is read with the next one: two in a row, or it is an older "armed".
         self._current, self._asked = arm and self._asked and word == ARMED, arm
         if word == TRIPPED:
             self._trip_if_armed("guardian", "the guardian took the motor's current away: see its log")
+
+    def _lower_enable(self) -> None:
+        """What a guardian that was killed could not do any more. One that hangs holds its line still."""
+        try:
+            self._pins.lower(self._enable)
+        except HardwareError as error:
+            log.warning("the enable line is not ours to take down: %s", error)
 
     def _trip_if_armed(self, cause: str, sentence: str) -> None:
         with self._lock:

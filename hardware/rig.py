@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hardware.claims import PinClaims
 from hardware.encoder import Edge, QuadratureDecoder
 from hardware.pins import Counter, Levels, Pwm
 from hardware.wires import Wires
@@ -215,19 +216,22 @@ class SimulatedPins:
 
     backend = "simulated pins, a simulated rig behind them"
 
-    def __init__(self, rig: Rig, levels: Levels, wires: Wires) -> None:
+    def __init__(self, rig: Rig, levels: Levels, wires: Wires, claims: PinClaims | None = None) -> None:
         self._rig = rig
         self._levels = levels
+        self._claims = claims or PinClaims(None)
         self._directions = {wires.in1: 1, wires.in2: -1}
         self._outputs: list[int] = []
 
     def pwm(self, pin: int) -> Pwm:
         """The motor's inputs; any other pin is not wired to anything."""
+        self._claims.take(pin)
         self._outputs.append(pin)
         return _RigPwm(self._rig, self._directions[pin], self._levels, pin)
 
     def output(self, pin: int) -> Callable[[bool], None]:
         """An output, low at first."""
+        self._claims.take(pin)
         self._outputs.append(pin)
         self._levels[pin] = False
 
@@ -238,18 +242,28 @@ class SimulatedPins:
 
     def input(self, pin: int) -> Callable[[], bool]:
         """The 12 V sense."""
+        self._claims.take(pin)
         return lambda: self._rig.powered
 
     def counter(self, a: int, b: int) -> Counter:
         """The rig's encoder."""
+        for pin in (a, b):
+            self._claims.take(pin)
         return self._rig
 
+    def lower(self, pin: int) -> None:
+        """Low, and free again."""
+        self.output(pin)
+        self._outputs.remove(pin)
+        self._claims.give(pin)
+
     def close(self) -> None:
-        """Everything low."""
+        """Everything low and free."""
         for direction in (1, -1):
             self._rig.duty(direction, 0.0)
         for pin in self._outputs:
             self._levels[pin] = False
+        self._claims.close()
 
 
 class _RigPwm:

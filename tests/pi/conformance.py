@@ -1,11 +1,15 @@
 """What every set of pins must do: one list of checks for simulated pins and for real GPIO code.
 
 `tests/contract/test_hw_pins_conformance.py` runs it over simulated pins, `tests/pi/guest.py` in an emulated
-Raspberry Pi over RPi.GPIO with the chip's level register as an independent witness. Standard library only.
+Raspberry Pi over RPi.GPIO and over rpi-lgpio, with the chip's level register as an independent witness.
+Standard library only.
 """
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE
 
 from hardware.errors import StartupError
 from hardware.guardian import Guardian
@@ -30,6 +35,7 @@ class Subject:
         level: The level of a pin, not asked of the library that drives it.
         share: The share of the time for which a PWM pin is high.
         limit_s: How fast the enable line must fall [s].
+        elsewhere: A program for another process: it opens the same pins as `pins`.
     """
 
     make: Callable[[], Pins]
@@ -37,6 +43,7 @@ class Subject:
     share: Callable[[int], float]
     wires: Wires
     limit_s: float
+    elsewhere: str
 
 
 @contextmanager
@@ -109,6 +116,49 @@ def pins_can_be_taken_again(subject: Subject) -> None:
         output_is_low_until_set_and_low_after_close(subject)
 
 
+def pins_of_another_process_are_left_alone(subject: Subject) -> None:
+    """Refused while it lives or is stopped; taken down by whoever comes after its death."""
+    pin = subject.wires.enable
+    hold = f"{subject.elsewhere}; pins.output({pin})(True); print('held', flush=True); input()"
+    with (
+        subprocess.Popen([sys.executable, "-c", hold], stdin=PIPE, stdout=PIPE) as holder,
+        holder_ends(holder),
+    ):
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with opened(subject) as pins:
+            for signalled in (None, signal.SIGSTOP):
+                if signalled is not None:
+                    holder.send_signal(signalled)
+                _refused(lambda: pins.output(pin))
+                _refused(lambda: pins.lower(pin))
+                assert subject.level(pin), "and untouched"
+            holder.kill()
+            holder.wait()
+            print(f"    after kill -9 the line is {'still up' if subject.level(pin) else 'down'}")
+            pins.lower(pin)
+            assert not subject.level(pin)
+            pins.output(pin)(True)
+            assert subject.level(pin), "and free"
+
+
+@contextmanager
+def holder_ends(holder: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        holder.kill()
+
+
+def _refused(take: Callable[[], object]) -> None:
+    try:
+        take()
+    except StartupError as error:
+        assert "is in use by another controller or guardian" in str(error)
+    else:
+        raise AssertionError("two processes have the same pin")
+
+
 def guardian_drops_the_line(subject: Subject) -> None:
     """Silence and a hang-up of the controller, over the real line."""
     pin = subject.wires.enable
@@ -148,5 +198,6 @@ CHECKS = (
     input_can_be_read,
     counter_of_a_resting_shaft_is_silent,
     pins_can_be_taken_again,
+    pins_of_another_process_are_left_alone,
     guardian_drops_the_line,
 )

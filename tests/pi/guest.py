@@ -1,4 +1,4 @@
-"""Inside the emulated Raspberry Pi: the conformance suite over the real RPi.GPIO.
+"""Inside the emulated Raspberry Pi: the conformance suite over a real GPIO library, which the argument names.
 
 The witness is the chip's own level register (GPLEV0 of the BCM2837), read through /dev/mem.
 """
@@ -20,10 +20,15 @@ from tests.pi.conformance import CHECKS, Subject
 
 GPIO_BASE = 0x3F200000
 LEVELS = 0x34
+ELSEWHERE = (
+    "from hardware.pins import open_pins; from hardware.wires import Wires; "
+    "pins = open_pins(Wires(pwm='software'))"
+)
 
 
-def main() -> int:
+def main(library: str) -> int:
     """Run every check; 0 if all passed."""
+    print(f"==> {library}")
     memory = os.open("/dev/mem", os.O_RDONLY | os.O_SYNC)
     registers = mmap.mmap(memory, 4096, mmap.MAP_SHARED, mmap.PROT_READ, offset=GPIO_BASE)
     wires = Wires(pwm="software")
@@ -43,9 +48,10 @@ def main() -> int:
         return high / total
 
     # Emulation is ten times slower than a Pi: the limit of the line is checked with that allowance.
-    subject = Subject(lambda: open_pins(wires), level, share, wires, limit_s=0.3)
+    subject = Subject(lambda: open_pins(wires), level, share, wires, limit_s=0.3, elsewhere=ELSEWHERE)
     failed = sum(not passed(check, subject) for check in CHECKS)
-    print(f"PI {'PASSED' if not failed else 'FAILED'} {len(CHECKS) - failed} of {len(CHECKS)}", flush=True)
+    verdict = "PASSED" if not failed else "FAILED"
+    print(f"PI {verdict} {len(CHECKS) - failed} of {len(CHECKS)} over {library}", flush=True)
     return 1 if failed else 0
 
 
@@ -61,4 +67,4 @@ def passed(check: Callable[[Subject], None], subject: Subject) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

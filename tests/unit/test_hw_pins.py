@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.claims import PinClaims
 from hardware.errors import StartupError
 from hardware.kernel_pins import (
     SysfsPwm,
@@ -113,7 +114,7 @@ class BusyLibrary:
 
 
 def test_pins_in_use_are_one_sentence() -> None:
-    pins = GpioPins(BusyLibrary(), Wires(pwm="software"))
+    pins = GpioPins(BusyLibrary(), Wires(pwm="software"), PinClaims(None))
     takes = (
         lambda: pins.pwm(13),
         lambda: pins.output(26),
