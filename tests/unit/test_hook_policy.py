@@ -8,8 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from github_app.buttons import Press, offered, shown
+from github_app.jobs import Status
 from github_app.models import Job, Repository
-from github_app.policy import STRANGER, Denied, Granted, PullRequestFacts, Viewer, decide_run, visible
+from github_app.policy import (
+    STRANGER,
+    Denied,
+    Granted,
+    PressVerdict,
+    PullRequestFacts,
+    PullVerdict,
+    Viewer,
+    decide_press,
+    decide_pull,
+    decide_run,
+    visible,
+)
+from runner.protocol import Conclusion
 
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 OWN = PullRequestFacts(
@@ -85,6 +100,79 @@ def test_whatever_is_granted_keeps_every_rule(
         assert not pull.from_elsewhere or sha == pull.head_sha
     else:
         assert decision.reason.endswith((".", "`."))
+
+
+def test_a_named_branch_is_the_repository_s_own() -> None:
+    there = "f" * 40
+    for pull in (OWN, FORK):
+        granted = decide_run(login="c", permission="write", pull=pull, sha=None, ref_head=there)
+        assert granted == Granted(there)
+        other = decide_run(login="c", permission="write", pull=pull, sha=HEAD, ref_head=there)
+        assert isinstance(other, Denied)
+        stranger = decide_run(login="c", permission="read", pull=pull, sha=None, ref_head=there)
+        assert isinstance(stranger, Denied)
+
+
+permissions = st.sampled_from(["admin", "write", "read", "none", "triage", "maintain", "", "ADMIN"])
+senders = st.sampled_from(["User", "Bot", "Organization", "Mannequin", ""])
+actions = st.sampled_from(["opened", "synchronize", "reopened", "closed", "edited", "labeled", ""])
+identifiers = st.none() | st.sampled_from([*(press.value for press in Press), "APPROVE", "", "x"])
+states = st.one_of(
+    st.tuples(st.sampled_from([Status.QUEUED, Status.CLAIMED, Status.RUNNING]), st.none()),
+    st.tuples(st.just(Status.COMPLETED), st.sampled_from(list(Conclusion))),
+)
+
+
+@given(actions, st.booleans(), senders, permissions)
+def test_no_pull_request_of_a_stranger_or_a_fork_runs_by_itself(
+    action: str, elsewhere: bool, sender: str, permission: str
+) -> None:
+    verdict = decide_pull(action=action, from_elsewhere=elsewhere, sender_type=sender, permission=permission)
+    if verdict is PullVerdict.RUN:
+        assert not elsewhere
+        assert sender == "User"
+        assert permission in {"admin", "write"}
+    if verdict is not PullVerdict.LEAVE:
+        assert action in {"opened", "synchronize", "reopened"}
+
+
+@given(identifiers, senders, permissions, states)
+def test_no_press_moves_what_it_must_not(
+    identifier: str | None, sender: str, permission: str, state: tuple[Status, Conclusion | None]
+) -> None:
+    status, conclusion = state
+    verdict = decide_press(
+        identifier=identifier,
+        sender_type=sender,
+        login="carol",
+        permission=permission,
+        status=status,
+        conclusion=conclusion,
+    )
+    held = conclusion is Conclusion.ACTION_REQUIRED
+    if isinstance(verdict, Denied):
+        assert verdict.reason.endswith(".")
+        return
+    assert sender == "User"
+    assert permission in {"admin", "write"}
+    if verdict is PressVerdict.APPROVE:
+        assert held
+        assert identifier == "approve"
+    if verdict is PressVerdict.AGAIN:
+        assert status is Status.COMPLETED
+        assert not held, "a re-run is no approval"
+    if verdict is PressVerdict.CANCEL:
+        assert status is not Status.COMPLETED
+
+
+@given(states)
+def test_the_buttons_keep_github_s_limits(state: tuple[Status, Conclusion | None]) -> None:
+    buttons = shown(*state)
+    assert 1 <= len(buttons) == len(offered(*state)) <= 3
+    for button in buttons:
+        assert 0 < len(button.label) <= 20
+        assert 0 < len(button.description) <= 40
+        assert 0 < len(button.identifier) <= 20
 
 
 @pytest.mark.parametrize(
