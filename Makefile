@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi chaos lint format types arrows check bench docs image lock clean setup-train
+.PHONY: help setup demo test test-pi chaos lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -28,7 +28,7 @@ demo: ## the main job, end to end; ARGS=--once ends by itself and says whether i
 test: setup check image ## the whole suite, real Docker engine, PostgreSQL, S3 and browser included
 	$(PYTEST) $(ARGS)
 
-test-pi: ## the pins' conformance suite over the real RPi.GPIO in an emulated Raspberry Pi
+test-pi: ## the pins' conformance suite over the real RPi.GPIO and rpi-lgpio in an emulated Raspberry Pi
 	tests/pi/run.sh $(ARGS)
 
 check: lint types arrows ## what needs no test run: style, types, imports
@@ -47,9 +47,14 @@ types:
 arrows:
 	lint-imports --no-logo
 
-fuzz: ## a minute of coverage-guided fuzzing of the step contract
+fuzz: ## a minute of coverage-guided fuzzing of the step contract, then the APIs from their OpenAPI document
 	@tools/bootstrap.sh python fuzz
 	python -m tests.fuzz.fuzz_link -max_total_time=60
+	API_EXAMPLES=300 pytest --timeout 0 tests/contract/api
+
+audit: ## ask the package index for known vulnerabilities of the locked packages
+	@tools/bootstrap.sh python audit
+	pip-audit --requirement requirements.lock --require-hashes --no-deps --disable-pip --progress-spinner off
 
 chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--seed S --jobs N"
 	@tools/bootstrap.sh python docker

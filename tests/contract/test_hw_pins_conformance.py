@@ -1,4 +1,4 @@
-"""The pins' conformance suite over simulated pins; `make test-pi` runs the same over real libraries in QEMU."""
+"""The pins' conformance suite over simulated pins; `make test-pi` runs it over real libraries in QEMU."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The pins' conformance suite over the real RPi.GPIO, in an emulated Raspberry Pi (`make test-pi`)."""
+"""The pins' conformance suite over the real RPi.GPIO and rpi-lgpio, in an emulated Raspberry Pi (`make test-pi`)."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,4 +18,5 @@ def test_real_gpio_code_in_an_emulated_raspberry_pi() -> None:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the header's is 0" in done.stdout, "the chip is found by its label"
-    assert "PI PASSED" in done.stdout
+    for library in ("RPi.GPIO", "rpi-lgpio"):
+        assert re.search(rf"PI PASSED (\d+) of \1 over {library}\b", done.stdout)
