@@ -100,9 +100,9 @@ def is_claimed_ahead(table: FromClause) -> ColumnElement[bool]:
     return and_(table.c.status == literal_column("'claimed'"), literal_column("ahead"))
 
 
-def _partial(name: str, *columns: str, where: str) -> Index:
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     condition = text(where)
-    return Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
+    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
 
 
 class Delivery(Base):
@@ -262,6 +262,7 @@ class Job(Base):
         _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
         _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
+        _partial("uq_jobs_claimed", "runner_id", where="status = 'claimed'", unique=True),
         _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
         _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
         _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),

@@ -119,8 +119,8 @@ def _at_once(
 ) -> tuple[bool, Claimed | None]:
     """One try with one statement: whether that settled it, and the job.
 
-    Two claims of one runner at the same moment do not see each other here, as they do in `claims.claim`. With
-    the same key the second fails; with another it may take a job too, whose lease then lapses.
+    Two claims of one runner at the same moment do not see each other here, as they do in `claims.claim`, but
+    the second fails (a claim key is unique, so is a runner among the claimed jobs) and is made anew there.
     """
     fence = secrets.token_hex(16)
     values = {

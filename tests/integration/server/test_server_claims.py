@@ -14,6 +14,7 @@ import pytest
 from server_world import add_repository, events, submit
 
 from github_app import claims, moves, queue, swift_claim
+from github_app.claim_desk import ClaimDesk, Ticket
 from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Job, Runner
@@ -116,6 +117,87 @@ def test_one_key_at_once_gets_one_job(db: Database) -> None:
         thread.join(60)
     assert len(got) == 8
     assert len({job and (job.id, job.fence, job.attempt) for job in got}) == 1
+
+
+def test_two_keys_of_one_runner_at_once_leave_it_one_job(db: Database) -> None:
+    """As two processes with one runner's token would ask: none may hold a job it does not know of."""
+    jobs = [submit(db) for _ in range(3)]
+    (runner,) = add_runners(db, 1)
+    got: list[Claimed | None] = []
+    barrier = threading.Barrier(6)
+
+    def work() -> None:
+        barrier.wait(60)
+        got.append(claim(db, runner))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with db.read() as session:
+        rows = [session.get_one(Job, job_id) for job_id in jobs]
+    held = [row for row in rows if row.status == "claimed"]
+    assert len(got) == 6
+    assert len(held) <= 1
+    assert all(row.status == "queued" or row.conclusion == "neutral" for row in rows if row not in held)
+    assert {row.fence for row in held} <= {job.fence for job in got if job is not None}
+
+
+def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
+    """Nine runners at once, three of them able to serve the jobs for the left: nobody gets what is not theirs."""
+    desk = ClaimDesk(db, 30.0)
+    able = add_runners(db, 3, "left")
+    with db.write() as session:
+        others = [Runner(name=f"o{number}", labels=[], created_at=moves.utc_now()) for number in range(6)]
+        session.add_all(others)
+        session.flush()
+        plain = [row.id for row in others]
+    left = {submit(db, labels=["pendulum", "left"], owner=f"l{number}") for number in range(3)}
+    anywhere = {submit(db, owner=f"a{number}") for number in range(4)}
+    got: dict[int, Claimed | None] = {}
+
+    def work(runner: int) -> None:
+        got[runner] = desk.claim(ClaimRequest(runner, secrets.token_hex(16), ROBOT, "1.0"))
+
+    threads = [threading.Thread(target=work, args=(runner,)) for runner in [*plain, *able]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    jobs = {runner: job.id for runner, job in got.items() if job is not None}
+    assert len(set(jobs.values())) == len(jobs)
+    assert {jobs[runner] for runner in plain if runner in jobs} <= anywhere
+    assert set(jobs.values()) >= anywhere | left if len(jobs) == 7 else len(jobs) >= 4
+    for runner, job in got.items():
+        if job is not None:
+            with db.read() as session:
+                row = session.get_one(Job, job.id)
+            assert (row.runner_id, row.fence, row.status) == (runner, job.fence, "claimed")
+            assert events(db, job.id) == ["queued", "claimed"]
+
+
+@pytest.mark.postgres
+def test_a_group_takes_by_tag_and_leaves_what_is_in_the_way(postgres_url: str) -> None:
+    pg.empty(postgres_url)
+    db = Database(postgres_url)
+    add_repository(db)
+    jobs = [submit(db, owner=f"owner-{number}") for number in range(4)]
+    runners = add_runners(db, 4)
+    held = claim(db, runners[3])  # and asks again without knowing of it
+    assert held is not None
+    desk = ClaimDesk(db, 30.0)
+    tickets = [Ticket(ClaimRequest(runner, secrets.token_hex(16), ROBOT, "1.0")) for runner in runners]
+    with looked_at(postgres_url, jobs[1]):
+        desk._together(tickets)
+    assert [ticket.claimed and ticket.claimed.id for ticket in tickets] == [None, jobs[2], jobs[3], None]
+    first = tickets[1].claimed
+    assert first is not None
+    assert (first.repository, first.attempt, first.config) == ("alice/pendulum-1", 1, {"version": 1})
+    again = desk.claim(tickets[1].request)
+    assert again is not None
+    assert (again.id, again.fence) == (first.id, first.fence)
+    db.close()
 
 
 @pytest.mark.postgres
