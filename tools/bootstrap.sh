@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [systemd] [pi] [train] [bench] [fuzz]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [systemd] [pi] [train] [bench] [fuzz] [audit]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -121,7 +121,7 @@ setup_extra() {
 for part in "$@"; do
     case $part in
         python | docker | postgres | chromium | node | systemd | pi | train) "setup_$part" ;;
-        bench | fuzz) setup_extra "$part" ;;
+        bench | fuzz | audit) setup_extra "$part" ;;
         *) die "no part is called '$part'" ;;
     esac
 done
