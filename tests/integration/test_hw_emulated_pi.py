@@ -1,4 +1,4 @@
-"""The pins' conformance suite over the real RPi.GPIO and rpi-lgpio, in an emulated Raspberry Pi (`make test-pi`)."""
+"""The pins' conformance suite over RPi.GPIO and rpi-lgpio, in an emulated Raspberry Pi (`make test-pi`)."""
 
 from __future__ import annotations
 
