@@ -2,6 +2,7 @@
 
     bare Python          a public Python image where a registry answers, else made from Debian packages
     + packages           numpy, scipy, gymnasium and the like (image/requirements-slim.txt), as wheels
+    + ml                 for `image: ml`: PyTorch for processors, and TensorFlow where the host wants it
     + raas_gym           copied from this very installation, so that image and runner never differ
 
 The wheels are fetched by the host's installer (pip or uv, with the host's configuration) for the Python of
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.sandbox import Engine, SandboxError
@@ -32,7 +34,7 @@ PYTHON_VERSION = "3.11"
 DEBIAN = "bookworm"
 """The Debian release whose Python is `PYTHON_VERSION`."""
 PUBLIC_IMAGE = f"python:{PYTHON_VERSION}-slim-{DEBIAN}"
-KINDS = ("slim",)
+KINDS = ("slim", "ml")
 
 _HERE = Path(__file__).parent / "image"
 _OURS = ("raas_gym", "gym_raas")
@@ -48,44 +50,87 @@ def cache_dir() -> Path:
     return Path(chosen) if chosen else home / "raas"
 
 
-def tag(kind: str = "slim") -> str:
+def places() -> tuple[str, ...]:
+    """`RAAS_IMAGE_WHEELS`: further places to look for wheels, separated by blanks."""
+    return tuple(os.environ.get("RAAS_IMAGE_WHEELS", "").split())
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What goes into an image.
+
+    Attributes:
+        kind: One of `KINDS`.
+        tensorflow: Whether `ml` has TensorFlow too.
+        wheels: Further places to look for wheels: folders, and URLs of indexes.
+        base: An image with Python to start from; None finds or makes one.
+    """
+
+    kind: str = "slim"
+    tensorflow: bool = False
+    wheels: tuple[str, ...] = ()
+    base: str | None = None
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the lists of packages, each a layer on the one before."""
+        return ["slim", *(["ml"] if self.kind == "ml" else []), *(["tensorflow"] if self.tensorflow else [])]
+
+
+SLIM = Recipe()
+
+
+def tag(recipe: Recipe = SLIM) -> str:
     """The tag of the image that belongs to this installation."""
-    return f"{REPOSITORY}:{kind}-{_digest(_packages_tag(kind).encode(), *_our_content())}"
+    return f"{REPOSITORY}:{recipe.kind}-{_digest(_packages_tag(recipe.layers).encode(), *_our_content())}"
 
 
-def ensure(engine: Engine, kind: str = "slim", say: Say = print, base: str | None = None) -> str:
-    """Build the image of `kind` unless it is there; its tag.
+def ensure(engine: Engine, recipe: Recipe = SLIM, say: Say = print) -> str:
+    """Build the image unless it is there; its tag.
 
     Args:
         engine: The Docker engine.
-        kind: One of `KINDS`.
+        recipe: What goes into it.
         say: Gets progress, a line at a time.
-        base: An image with Python to start from; None finds or makes one.
 
     Raises:
         SandboxError: `image`, with what to do.
     """
-    if kind not in KINDS:
-        raise SandboxError("image", f"there is no `{kind}` image on this host; use `image: slim`")
-    wanted, packages = tag(kind), _packages_tag(kind)
+    wanted = tag(recipe)
     if engine.image_id(wanted):
         return wanted
     with tempfile.TemporaryDirectory(prefix="raas-image-") as scratch:
-        if not engine.image_id(packages):
-            python = base or _bare_python(engine, Path(scratch), say)
-            say(f"fetching Python packages for {PYTHON_VERSION}")
-            _install_packages(kind, Path(scratch) / "packages" / "site")
-            say(f"building {packages}")
-            _build(engine, Path(scratch) / "packages", packages, python)
+        packages = _packages(engine, recipe, recipe.layers, Path(scratch), say)
         say(f"building {wanted}")
         _copy_ours(Path(scratch) / "ours" / "site")
         _build(engine, Path(scratch) / "ours", wanted, packages)
     return wanted
 
 
-def prune(engine: Engine, keep: tuple[str, ...] = KINDS) -> list[str]:
+def _packages(engine: Engine, recipe: Recipe, layers: list[str], scratch: Path, say: Say) -> str:
+    """The image with the packages of `layers`, built on the one with all but the last of them; its tag."""
+    wanted, name = _packages_tag(layers), layers[-1]
+    if engine.image_id(wanted):
+        return wanted
+    below = layers[:-1]
+    if below:
+        base = _packages(engine, recipe, below, scratch, say)
+    else:
+        base = recipe.base or _bare_python(engine, scratch, say)
+    say(f"fetching Python packages for {PYTHON_VERSION} ({name})")
+    _install_packages(name, scratch / name / "site", recipe.wheels)
+    say(f"building {wanted}")
+    _build(engine, scratch / name, wanted, base)
+    shutil.rmtree(scratch / name)
+    return wanted
+
+
+RECIPES = (SLIM, Recipe("ml"), Recipe("ml", tensorflow=True))
+
+
+def prune(engine: Engine) -> list[str]:
     """Remove images of earlier versions that no container uses; their tags."""
-    current = {tag(kind) for kind in keep} | {_packages_tag(kind) for kind in keep}
+    current = {tag(recipe) for recipe in RECIPES} | {_packages_tag(recipe.layers) for recipe in RECIPES}
     old = [*engine.images(REPOSITORY), *engine.images(PACKAGES_REPOSITORY)]
     return [name for name in old if name not in current and engine.remove_image(name)]
 
@@ -97,12 +142,10 @@ def _digest(*parts: bytes) -> str:
     return digest.hexdigest()[:12]
 
 
-def _packages_tag(kind: str) -> str:
-    files = sorted(
-        [_HERE / "Dockerfile", _HERE / f"requirements-{kind}.txt", _HERE / "requirements-source.txt"]
-    )
-    content = [file.read_bytes() for file in files if file.exists()]
-    return f"{PACKAGES_REPOSITORY}:{kind}-{_digest(PYTHON_VERSION.encode(), *content)}"
+def _packages_tag(layers: list[str]) -> str:
+    names = ["Dockerfile", *(f"requirements-{name}.txt" for name in layers), "requirements-source.txt"]
+    content = [(_HERE / name).read_bytes() for name in names]
+    return f"{PACKAGES_REPOSITORY}:{layers[-1]}-{_digest(PYTHON_VERSION.encode(), *content)}"
 
 
 def _our_files() -> list[tuple[str, Path]]:
@@ -153,8 +196,8 @@ def _only_errors(line: str) -> None:
     """The engine's step lines are noise; a failure is raised with its own message."""
 
 
-def _install_packages(kind: str, site: Path) -> None:
-    """The wheels of `kind`, unpacked, for the image's Python and this machine's processor."""
+def _install_packages(name: str, site: Path, wheels: tuple[str, ...]) -> None:
+    """The packages of one list, unpacked, for the image's Python and this machine's processor."""
     machine = platform.machine()
     uv = shutil.which(
         "uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -178,8 +221,22 @@ def _install_packages(kind: str, site: Path) -> None:
         target += ["--platform", f"manylinux2014_{machine}"]
     else:
         raise SandboxError("image", "neither uv nor pip is installed here: run `python -m ensurepip`")
-    wheels = ["--python-version", PYTHON_VERSION, "--only-binary", ":all:", *target]
-    _run([*base, "--target", str(site), *wheels, "-r", str(_HERE / f"requirements-{kind}.txt")])
+    base += [word for place in wheels for word in (_place_option(place), place)]
+    if uv and wheels:
+        base += ["--index-strategy", "unsafe-best-match"]  # pip's only one
+    fitting = ["--python-version", PYTHON_VERSION, "--only-binary", ":all:", *target]
+    if name != "slim":
+        fitting.append("--no-deps")  # the list is complete
+    _run([*base, "--target", str(site), *fitting, "-r", str(_HERE / f"requirements-{name}.txt")])
+    if name == "slim":
+        _install_from_source(base, site)
+
+
+def _place_option(place: str) -> str:
+    return "--extra-index-url" if "://" in place else "--find-links"
+
+
+def _install_from_source(base: list[str], site: Path) -> None:
     source = ["--no-deps", "-r", str(_HERE / "requirements-source.txt")]
     extra = site.with_name("source")
     _run([*base, "--target", str(extra), *source])

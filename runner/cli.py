@@ -118,8 +118,8 @@ def _run(chosen: Settings, token: str, store: Store) -> None:
     engine = Engine()
     client = Client(chosen.server, token)
     try:
-        images = {
-            kind: base_image.ensure(engine, kind, log.info, chosen.image_base) for kind in base_image.KINDS
+        images: dict[str, str] = {
+            kind: base_image.ensure(engine, chosen.recipe(kind), log.info) for kind in chosen.images
         }
         control = ControlClient(str(chosen.controller))
         agent = Agent(
@@ -202,20 +202,33 @@ def image() -> None:
 
 @image.command("build")
 @click.option("--kind", type=click.Choice(base_image.KINDS), default="slim", show_default=True)
+@click.option("--tensorflow", is_flag=True, help="TensorFlow too, in the ml image.")
+@click.option(
+    "--wheels",
+    multiple=True,
+    help="A further place to look for packages: a folder of wheels, or the URL of an index. Repeatable.",
+)
 @click.option(
     "--base", help="An image with Python to build on. Default: a public one, else made from Debian."
 )
-def image_build(kind: str, base: str | None) -> None:
-    """Make the image, unless it is there."""
+def image_build(kind: str, tensorflow: bool, wheels: tuple[str, ...], base: str | None) -> None:
+    """Make the image, unless it is there.
+
+    \b
+    Examples:
+      raas-runner image build
+      raas-runner image build --kind ml --wheels URL_OF_THE_INDEX_OF_PYTORCH_FOR_PROCESSORS
+    """
+    recipe = base_image.Recipe(kind, tensorflow and kind == "ml", (*wheels, *base_image.places()), base)
     with _engine() as engine:
-        click.echo(base_image.ensure(engine, kind, lambda line: click.echo(f"  {line}", err=True), base))
+        click.echo(base_image.ensure(engine, recipe, lambda line: click.echo(f"  {line}", err=True)))
 
 
 @image.command("list")
 def image_list() -> None:
     """The images of this and earlier versions."""
     with _engine() as engine:
-        current = {base_image.tag(kind) for kind in base_image.KINDS}
+        current = {base_image.tag(recipe) for recipe in base_image.RECIPES}
         for name, size in sorted(engine.images(base_image.REPOSITORY).items()):
             click.echo(f"{name}  {size / 1e6:.0f} MB{'  (in use)' if name in current else ''}")
 

@@ -76,13 +76,19 @@ def _engine(engine: Engine, chosen: Settings | None) -> Iterator[Finding]:
             yield Finding(False, f"the kernel does not enforce a limit of {wall}: {remedy}")
     if not any("seccomp" in option for option in info.get("SecurityOptions") or []):
         yield Finding(False, "Docker runs without seccomp: use a kernel with CONFIG_SECCOMP_FILTER")
-    tag = base_image.tag()
+    for recipe in [chosen.recipe(kind) for kind in chosen.images] if chosen else [base_image.SLIM]:
+        yield from _image(engine, recipe, chosen)
+
+
+def _image(engine: Engine, recipe: base_image.Recipe, chosen: Settings | None) -> Iterator[Finding]:
+    tag = base_image.tag(recipe)
     if engine.image_id(tag):
         yield Finding(True, f"the image {tag} is there")
         if chosen is not None:
             yield from _trial(engine, tag, chosen)
     else:
-        yield Finding(False, f"the image {tag} is missing: run `raas-runner image build`")
+        words = f" --kind {recipe.kind}" * (recipe.kind != "slim") + " --tensorflow" * recipe.tensorflow
+        yield Finding(False, f"the image {tag} is missing: run `raas-runner image build{words}`")
 
 
 def _trial(engine: Engine, tag: str, chosen: Settings) -> Iterator[Finding]:

@@ -85,7 +85,7 @@ def run(wanted: LocalRun, server: LocalServer, say: Callable[[str], None]) -> Lo
     engine = Engine()
     try:
         kind = wanted.config.image or "slim"
-        image = base_image.ensure(engine, kind, say)
+        image = base_image.ensure(engine, base_image.Recipe(kind, wheels=base_image.places()), say)
         with working_folder(engine) as store, simulated_robot(store) as control:
             tools = _tools(store, engine, control, server, {kind: image})
             held = HeldJob(job=_job(wanted), key=secrets.token_hex(16))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from runner.base_image import Recipe, places
 from runner.hardening import MIB, Limits, spare_cpuset
 from runner.protocol import Name
 from runner.yaml_lines import YamlError, load
@@ -74,6 +75,7 @@ class Settings(BaseModel):
         default_image: The one for repositories that choose none.
         tensorflow: Whether `ml` has TensorFlow beside PyTorch.
         image_base: An image with Python to build on, where neither registry nor Debian is wanted.
+        image_wheels: Further places to look for the images' packages: folders, and URLs of indexes.
         packages: What of a repository's requirements file is installed.
     """
 
@@ -95,6 +97,7 @@ class Settings(BaseModel):
     default_image: ImageKind = "slim"
     tensorflow: bool = False
     image_base: str | None = None
+    image_wheels: list[str] = []
     packages: PackageRules = PackageRules()
 
     @model_validator(mode="after")
@@ -102,6 +105,11 @@ class Settings(BaseModel):
         if self.default_image not in self.images:
             raise ValueError(f"`default_image` is {self.default_image}, which is not one of `images`")
         return self
+
+    def recipe(self, kind: str) -> Recipe:
+        """How the image of `kind` is made on this host."""
+        wheels = (*self.image_wheels, *places())
+        return Recipe(kind, self.tensorflow and kind == "ml", wheels, self.image_base)
 
     @property
     def packages_folder(self) -> Path:
