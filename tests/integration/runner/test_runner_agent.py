@@ -5,13 +5,18 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 
+import libfaketime
 import pytest
 import requests
 from runner_lab import FAST, STEPPING, Lab, running_lab
 
 from demo.processes import wait_until
 from runner.sandbox import Engine
+
+FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(180)]
 
@@ -185,6 +190,26 @@ def test_a_controller_that_lost_its_clock_is_no_fault_of_the_program(lab: Lab) -
     job = lab.until(number, "completed")
     assert job["conclusion"] == "neutral"
     assert "behind its clock" in job["reason"]
+
+
+@pytest.mark.parametrize(("offset", "steps"), [("-5h", 140), ("+5h", 5)], ids=["behind", "before"])
+def test_a_clock_that_is_hours_off_costs_no_lease(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, offset: str, steps: int
+) -> None:
+    """The runner's wall clock and the server's differ; the first job takes longer than a lease."""
+    lab.runner.stop()
+    monkeypatch.setenv("LD_PRELOAD", str(FAKETIME))
+    monkeypatch.setenv("FAKETIME", offset)
+    monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    lab.restart_runner()
+    monkeypatch.undo()
+    number = lab.push(STEPPING.format(steps=steps))
+    job = lab.until(number, "completed")
+    assert job["conclusion"] == "success"
+    assert lab.sessions(number) == 1
+    first = datetime.fromisoformat(lab.runner.log.read_text().splitlines()[-1].partition(",")[0])
+    assert abs(datetime.now() - first) > timedelta(hours=4)  # the log has local time
+    lab.runner.stop()
 
 
 def test_a_cancel_ends_the_run(lab: Lab) -> None:
