@@ -11,6 +11,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
@@ -23,6 +24,7 @@ LOG_NAME = "log.txt"
 _OFFER_MAX = 500
 _COPY = 64 * 1024
 _PUT_TRIES = 4
+_PUT_AT_ONCE = 2
 
 
 class TarStream:
@@ -152,25 +154,31 @@ def _upload_some(client: Client, job: int, fence: str, folder: Path, files: list
     for _ in range(_PUT_TRIES):
         # each try asks anew: signed URLs expire, and what arrived is not granted again
         grants = [item for item in client.offer(job, offer).files if item.upload and item.name in paths]
-        failure = None
-        for item in grants:
-            failure = _put(client, job, fence, item, paths[item.name]) or failure
+        failure = _put_all(client, job, fence, [(item, paths[item.name]) for item in grants])
         if failure is None:
             return
     if failure is not None:
         raise failure
 
 
-def _put(client: Client, job: int, fence: str, grant: ArtifactGrant, path: Path) -> UnreachableError | None:
-    """Upload one file; an upload that failed is an answer here, the others go on."""
-    if grant.upload is None:
-        return None
-    try:
-        client.put(grant.upload, path)
-    except UnreachableError as error:
-        return error
-    client.stored(job, grant.id, fence)
-    return None
+def _put_all(
+    client: Client, job: int, fence: str, files: list[tuple[ArtifactGrant, Path]]
+) -> UnreachableError | None:
+    """Upload the files; an upload that failed is an answer here, the others go on.
+
+    While one is sent, the server looks at the one before.
+    """
+    failure = None
+    with ThreadPoolExecutor(_PUT_AT_ONCE) as pool:
+        sent = {pool.submit(client.put, item.upload, path): item for item, path in files if item.upload}
+        for done in as_completed(sent):
+            try:
+                done.result()
+            except UnreachableError as error:
+                failure = error
+            else:
+                client.stored(job, sent[done].id, fence)
+    return failure
 
 
 def _offer(folder: Path, path: Path) -> ArtifactOffer:
