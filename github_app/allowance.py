@@ -132,8 +132,8 @@ def refusal(
         now: The time.
     """
     rules = server_rules(session)
-    if not rules.lets_in(repository.owner):
-        return not_let_in(repository.owner)
+    if not rules.lets_in(owner):
+        return not_let_in(owner)
     return _no_robot_accepts(session, repository, labels) or _day_is_spent(
         session, rules, owner, robot_s, now
     )

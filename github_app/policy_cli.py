@@ -5,6 +5,7 @@ As in `cli`, everything is imported where it is needed. Without options both onl
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,8 +30,7 @@ def policy(ctx: click.Context, /, **given: str | None) -> None:
     from github_app import allowance, cli, rules  # noqa: PLC0415
 
     settings = cli.settings_of(ctx)
-    database = cli.database_of(settings)
-    with database.write() as session:
+    with closing(cli.database_of(settings)) as database, database.write() as session:
         known = allowance.server_rules(session)
         if changes := _changes(given, timeout_max="timeout_max_s"):
             known = rules.server_rules(**{**known.model_dump(), **changes})
@@ -55,7 +55,7 @@ def runner_policy(
     """Show the rules of one robot; with options, change them first. Waiting jobs follow at once."""
     from github_app import allowance, cli, rules  # noqa: PLC0415
 
-    with cli.database_of(cli.settings_of(ctx)).write() as session:
+    with closing(cli.database_of(cli.settings_of(ctx))) as database, database.write() as session:
         runner = _runner(session, name)
         known = allowance.robot_rules(runner)
         changes = _changes(given)

@@ -102,7 +102,8 @@ def _pressed(
 def _job_of(session: Session, repository: Repository, run: payloads.CheckRun) -> Job | None:
     """The job of a check run, if everything that both know agrees."""
     number = run.external_id or ""
-    job = session.get(Job, int(number)) if number.isdecimal() and len(number) < 19 else None
+    ours = number.isascii() and number.isdecimal() and len(number) < 19
+    job = session.get(Job, int(number)) if ours else None
     if job is None or job.repository_id != repository.id or job.sha != run.head_sha:
         return None
     # Between GitHub's answer and our noting it, the number of the check run is not known yet.
