@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from hardware.pins import PWM_HZ
 from raas_gym.dynamics import MAX_TORQUE, MEASURED
 
 G = 9.81
@@ -31,7 +32,8 @@ class Motor:
 
     The defaults are Pololu 4882 (25D, LP 12 V, 9.68:1): stall current and no-load current from its maker's
     table; speed and stall torque scaled by gear ratio from the 74.83:1 version's (75 rpm, 7.1 kg·cm),
-    the torque raised by a fifth for two gear stages less. The rotor's inertia is an estimate.
+    the torque raised by a fifth for two gear stages less. The rotor's inertia is an estimate, and so is
+    `electrical_s`, the winding's inductance over its resistance: no maker of such motors tells.
     """
 
     volts: float = 12.0
@@ -41,11 +43,17 @@ class Motor:
     gear: float = 9.68
     counts_per_motor_turn: int = 48
     rotor_inertia: float = 1.0e-6
+    electrical_s: float = 0.25e-3
 
     @property
     def ohms(self) -> float:
         """Winding resistance [Ω]."""
         return self.volts / self.stall_amps
+
+    @property
+    def back_emf(self) -> float:
+        """Volts per rad/s of the output shaft."""
+        return self.volts / (self.no_load_rpm * RPM)
 
     @property
     def counts_per_turn(self) -> float:
@@ -69,6 +77,21 @@ class Bridge:
     def mean_volts(self, supply: float, duty: float) -> float:
         """What the motor gets [V] while current flows all the time."""
         return max(0.0, duty * (supply - self.on_drop) - (1 - duty) * self.off_drop)
+
+    def mean_amps(self, motor: Motor, duty: float, speed: float) -> float:
+        """Mean current [A] of a motor that turns with `speed` [rad/s], over one period of the PWM.
+
+        Where it dies away before the pause is over, back-EMF brakes only for a part of the period: the torque
+        then fades far more slowly with speed than a current that never stops would let it.
+        """
+        emf, tau = motor.back_emf * speed, motor.electrical_s
+        on, pause = duty / PWM_HZ, (1.0 - duty) / PWM_HZ
+        driving = max(0.0, motor.volts - self.on_drop - emf) / motor.ohms
+        braking = (self.off_drop + emf) / motor.ohms
+        peak = driving * -math.expm1(-on / tau)
+        flows_on = tau * math.log1p(peak / braking) if braking > 0.0 else pause
+        # The integral of an exponential that starts and ends at zero; or at the same value, period by period.
+        return PWM_HZ * (driving * on - braking * min(flows_on, pause))
 
     def dead_zone(self, supply: float) -> float:
         """Duty below which no current flows through a resting motor."""
@@ -108,6 +131,7 @@ class Sizing:
     amps: float
     torque: float
     top_speed: float
+    no_load_speed: float
     dead_zone: float
     bridge_watts: float
     bridge_rise: float
@@ -122,6 +146,7 @@ def size(motor: Motor, bridge: Bridge, pendulum: Pendulum, duty: float = 0.5) ->
     """Everything about a build at full action (`duty`)."""
     inertia = pendulum.inertia(motor)
     gravity = G * pendulum.moment() / inertia
+    swing = 2 * math.sqrt(gravity)
     volts = bridge.mean_volts(motor.volts, duty)
     amps = volts / motor.ohms
     torque = motor.stall_kgcm * KGCM * volts / motor.volts
@@ -135,11 +160,13 @@ def size(motor: Motor, bridge: Bridge, pendulum: Pendulum, duty: float = 0.5) ->
         amps=amps,
         torque=torque,
         top_speed=motor.no_load_rpm * RPM * volts / motor.volts,
+        no_load_speed=swing
+        / (1.0 - bridge.mean_amps(motor, duty, swing) / bridge.mean_amps(motor, duty, 0.0)),
         dead_zone=bridge.dead_zone(motor.volts),
         bridge_watts=bridge_watts,
         bridge_rise=bridge_watts * bridge.degrees_per_watt,
         motor_watts=amps**2 * motor.ohms,
-        swing_speed=2 * math.sqrt(gravity),
+        swing_speed=swing,
         energy=inertia * OVERSPEED**2 / 2,
         tip_speed=OVERSPEED * (pendulum.rod_length - pendulum.rod_above),
         edges_per_s=motor.counts_per_turn * 20.0 / (2 * math.pi),
@@ -182,7 +209,12 @@ def report(motor: Motor, bridge: Bridge, pendulum: Pendulum) -> str:
             f"{s.torque / (s.inertia * s.gravity):.0%} of m·g·l",
         ),
         ("dead zone of the L298N", f"{s.dead_zone:.0%} of duty", "measured in 2020: about 12 %"),
-        ("free speed at full action", f"{s.top_speed:.0f} rad/s", f"overspeed cut at {OVERSPEED:.0f}"),
+        (
+            "torque is gone at",
+            f"{s.no_load_speed:.0f} rad/s",
+            f"drawn on from {s.swing_speed:.0f} rad/s; the simulation has {MEASURED.no_load_speed:.0f}",
+        ),
+        ("the same, current never stops", f"{s.top_speed:.0f} rad/s", "a winding of 1 ms and more"),
         ("speed of a fall from upright", f"{s.swing_speed:.1f} rad/s", "what the motor must follow"),
         ("heat in the L298N", f"{s.bridge_watts:.1f} W", f"about {s.bridge_rise:.0f} °C above the air"),
         ("heat in the blocked motor", f"{s.motor_watts:.1f} W", "full action, blocked, for ever"),

@@ -49,7 +49,8 @@ class PendulumParams:
     dead_zone         action    actions up to this size move nothing. The motor's own is 12 % of
                                 duty (measured), which is 0.48 of an action, since duty is u/2·50 %;
                                 the driver compensates it and leaves about a tenth. Assumed.
-    no_load_speed     rad/s     speed at which the motor's torque has fallen to zero. Assumed.
+    no_load_speed     rad/s     speed at which the motor's torque has fallen to zero. Assumed: 22 to 45
+                                for the reference motor, by its winding (`hardware.sizing`).
     delay             s         from an action's arrival to its torque; 10 to 50 ms typical. Assumed.
     encoder_count     rad       one encoder count: 480 a turn (measured 445 to 480). 0: exact angle.
     velocity_window   s         θ̇ is the difference of two encoder readings this far apart.

@@ -169,6 +169,21 @@ def test_sizing_by_hand() -> None:
     assert s.torque_gain == pytest.approx(0.981 / 2 / 0.5 / 2)
 
 
+def test_torque_fades_between_the_limits_of_a_slow_and_a_fast_winding() -> None:
+    bridge, speed = Bridge(), 10.0
+    slow, fast = Motor(electrical_s=1.0), Motor(electrical_s=1e-6)
+    emf = slow.back_emf * speed
+    assert bridge.mean_amps(slow, 0.5, speed) == pytest.approx(
+        (bridge.mean_volts(12.0, 0.5) - emf) / slow.ohms
+    )
+    assert bridge.mean_amps(fast, 0.5, speed) == pytest.approx(0.5 * (12.0 - 1.6 - emf) / fast.ohms, rel=0.01)
+    between = [
+        size(Motor(electrical_s=tau), bridge, Pendulum()).no_load_speed for tau in (1e-3, 5e-4, 2e-4, 5e-5)
+    ]
+    assert between == sorted(between)
+    assert between[0] < MEASURED.no_load_speed < between[-1]
+
+
 def test_the_table_of_rods_is_what_the_formulas_say() -> None:
     page = (HARDWARE / "docs" / "build.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) g \| ([\d.]+) g \| ([\d.]+) g·m² \| ([\d.]+) \|$", page, re.MULTILINE)
