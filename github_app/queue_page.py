@@ -105,4 +105,6 @@ def _robot_state(runner: Runner, busy: bool) -> tuple[str, str]:
     report = RobotReport.model_validate(runner.robot)
     if report.healthy:  # its own message would name whose code is driving, which may be private
         return "online", "running a job" if busy else "ready"
+    if report.message.startswith(OUTSIDE_HOURS):
+        return "unfit", one_line(report.message, 200)
     return "unfit", one_line(f"not fit to run: {report.message}".removesuffix(": "), 200)

@@ -24,7 +24,7 @@ PIECE = 32 * 1024
 PIECES_MAX = 8
 """Messages read at a time: what one reader holds in memory while it is being sent."""
 NUMBER_MAX = (1 << 63) - 1
-_CURSOR = re.compile(r"(\d{1,19})\.(\d{1,9})\.(\d{1,19})\.(\d{1,19})(\.end)?")
+_CURSOR = re.compile(r"(\d{1,19})\.(\d{1,9})\.(\d{1,19})\.(\d{1,19})(\.end)?", re.ASCII)
 
 
 class BadCursorError(ValueError):

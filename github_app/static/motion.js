@@ -70,6 +70,7 @@ export class Motion {
   stop() {
     this.running = false;
     this.section.dataset.state = "still";
+    document.getElementById("motion-title").textContent = "The last ten seconds, as they were seen live";
   }
 
   step(now) {

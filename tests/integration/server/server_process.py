@@ -79,6 +79,23 @@ class ServerProcess:
         self._process.kill()
         self._process.wait()
 
+    def memory(self) -> int:
+        """What its workers hold in memory, bytes."""
+        return sum(1024 * self._status(child, "VmRSS") for child in self._workers())
+
+    def threads(self) -> int:
+        """Threads of its workers."""
+        return sum(self._status(child, "Threads") for child in self._workers())
+
+    def _workers(self) -> list[int]:
+        assert self._process is not None
+        return _children(self._process.pid)
+
+    @staticmethod
+    def _status(pid: int, name: str) -> int:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
     def stop(self, timeout_s: float = 30) -> int:
         """SIGTERM; the exit status."""
         assert self._process is not None
