@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from runner.client import Client, UnreachableError
 from runner.protocol import ArtifactGrant, ArtifactOffer, ArtifactsOffer, JobLimits
+from runner.visible import one_line
 
 USER_FOLDER = "artifacts"
 LOG_NAME = "log.txt"
@@ -101,7 +102,7 @@ def collect(chunks: Iterator[bytes], folder: Path, keeps: Callable[[str], bool],
         left_out.append(f"everything after a damaged place ({error})")
     if not left_out:
         return []
-    shown = ", ".join(name[:80] for name in left_out[:3])
+    shown = ", ".join(one_line(name)[:80] for name in left_out[:3])
     return [
         f"{len(left_out)} artifact(s) were left out: too large, too many, or not plain files (first: {shown})"
     ]

@@ -33,6 +33,7 @@ from runner.requirements import Requirement, RequirementsError
 from runner.results import Stop
 from runner.sandbox import Engine
 from runner.settings import PackageRules
+from runner.visible import one_line
 from runner.workspace import Source
 
 WORK_MEMORY = 768 * MIB
@@ -292,7 +293,7 @@ def _resolver(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     start = next((n for n, line in enumerate(lines) if line.startswith("ERROR:")), max(len(lines) - 1, 0))
     told = " ".join(line.removeprefix("ERROR:").strip() for line in lines[start : start + 12])
-    clean = _GATEWAY.sub("the package index", told).rstrip(".") or "pip gave no reason"
+    clean = one_line(_GATEWAY.sub("the package index", told)).rstrip(".") or "pip gave no reason"
     return clean if len(clean) <= _REASON_MAX else clean[: _REASON_MAX - 1] + "…"
 
 

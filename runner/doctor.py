@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raas_gym.control import ControlClient, ControlError
 from raas_gym.version import __version__
@@ -71,13 +73,49 @@ def _docker(chosen: Settings | None) -> Iterator[Finding]:
 def _engine(engine: Engine, chosen: Settings | None) -> Iterator[Finding]:
     info = engine.info()
     yield Finding(True, f"Docker {info.get('ServerVersion')} answers")
+    yield from walls(info, chosen, swap_bytes())
+    for recipe in [chosen.recipe(kind) for kind in chosen.images] if chosen else [base_image.SLIM]:
+        yield from _image(engine, recipe, chosen)
+
+
+def swap_bytes() -> int:
+    """The host's swap space."""
+    found = re.search(r"^SwapTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
+
+
+def walls(info: Mapping[str, Any], chosen: Settings | None, swap: int) -> Iterator[Finding]:
+    """What the kernel and Docker do not enforce.
+
+    Args:
+        info: What Docker says of itself and its host.
+        chosen: The settings, where there are any.
+        swap: The host's swap space, bytes.
+    """
     for key, wall, remedy in _WALLS:
         if not info.get(key):
             yield Finding(False, f"the kernel does not enforce a limit of {wall}: {remedy}")
-    if not any("seccomp" in option for option in info.get("SecurityOptions") or []):
+    if swap and info.get("MemoryLimit") and not info.get("SwapLimit"):
+        yield Finding(False, f"the kernel does not enforce a limit of swap: {_SWAP}")
+    if chosen is not None and chosen.cpus and not info.get("CpuCfsQuota"):
+        yield Finding(
+            False, "the kernel does not enforce `cpus`: use one with CONFIG_CFS_BANDWIDTH, or set it to 0"
+        )
+    options = " ".join(map(str, info.get("SecurityOptions") or []))
+    if "seccomp" not in options or "profile=unconfined" in options:
         yield Finding(False, "Docker runs without seccomp: use a kernel with CONFIG_SECCOMP_FILTER")
-    for recipe in [chosen.recipe(kind) for kind in chosen.images] if chosen else [base_image.SLIM]:
-        yield from _image(engine, recipe, chosen)
+    kind = next((name for name in ("rootless", "userns") if f"name={name}" in options), None)
+    yield Finding(True, _NAMESPACES[kind])
+    runtime = chosen.runtime if chosen is not None else None
+    if runtime and runtime not in (info.get("Runtimes") or {}):
+        yield Finding(False, f"`runtime` is {runtime}, which Docker does not know: {_RUNTIME}")
+
+
+_NAMESPACES = {
+    "rootless": "Docker runs without root: a user namespace stands around every container",
+    "userns": "Docker maps users: a user namespace stands around every container",
+    None: "jobs are a plain user without capabilities, in no user namespace (docs/hosts.md: a further wall)",
+}
 
 
 def _image(engine: Engine, recipe: base_image.Recipe, chosen: Settings | None) -> Iterator[Finding]:
@@ -138,6 +176,11 @@ raise SystemExit(f"it has a network: {others}" if others else 0)
 
 _CMDLINE = "add `cgroup_enable=memory cgroup_memory=1` to the kernel's command line (on Raspberry Pi OS \
 /boot/firmware/cmdline.txt) and reboot"
+_SWAP = (
+    "turn swap off (`sudo dphys-swapfile swapoff`, `sudo swapoff -a`), or add `swapaccount=1` to the "
+    "kernel's command line"
+)
+_RUNTIME = "install it and name it in /etc/docker/daemon.json, or remove the setting"
 _WALLS = (
     ("MemoryLimit", "memory", _CMDLINE),
     ("PidsLimit", "processes", "enable the pids cgroup controller"),

@@ -18,6 +18,9 @@ GRACE_S = 2
 """Between asking a program to end and ending it [s]."""
 AFTER_SESSION_S = 10.0
 """How long a program may go on after the robot was taken from it [s]: to write its files."""
+LOG_RATE = 2_000_000
+"""Output that is read in a second, bytes; a program that prints more is slowed down."""
+LOG_BURST = 1_000_000
 GLANCE_S = 1.0
 """How often a running container is looked at [s]."""
 
@@ -78,8 +81,15 @@ def _thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def _copy(output: Iterator[bytes], log: JobLog) -> None:
+    """Read no faster than `LOG_RATE`: the program waits, and neither Docker nor we burn the host's time."""
+    allowance, then = float(LOG_BURST), time.monotonic()
     for data in output:
         log.write(data)
+        now = time.monotonic()
+        allowance = min(LOG_BURST, allowance + (now - then) * LOG_RATE) - len(data)
+        then = now
+        if allowance < 0 and not log.flooded:
+            time.sleep(-allowance / LOG_RATE)
 
 
 def _wait(job: Job, happenings: Happenings, exits: list[Exit]) -> None:

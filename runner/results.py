@@ -16,6 +16,7 @@ from runner.crashes import traceback
 from runner.hardening import Exit, Limits
 from runner.protocol import Conclusion, SessionResult
 from runner.repo_config import RepoConfig
+from runner.visible import one_line
 
 _SENTENCE_MAX = 300
 PIDS_NEAR = 0.9
@@ -171,7 +172,7 @@ def _crash(code: int, log: str) -> str:
         return _SHELL[code]
     if (found := traceback(log)) is not None:
         place = f" ({found.path} line {found.line})" if found.path else ""
-        return f"The program crashed: {found.error[:_SENTENCE_MAX]}{place}."
+        return f"The program crashed: {one_line(found.error)[:_SENTENCE_MAX]}{place}."
     if code > 128:
         return f"The program was ended by signal {_signal(code - 128)}."
     return f"The program ended with exit status {code}."
