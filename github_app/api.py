@@ -20,7 +20,6 @@ from github_app import (
     github,
     leases,
     services,
-    swift_claim,
     tokens,
 )
 from github_app.answers import ApiError
@@ -135,9 +134,7 @@ def _labels(runner: Runner, rules: RobotRules, wish: ClaimRequest) -> frozenset[
 
 
 def _try_claim(here: Services, rules: RobotRules, wish: ClaimRequest) -> Claimed | None:
-    now = utc_now()
-    ready = replace(wish, robot=allowance.in_hours(rules, wish.robot, now))
-    return swift_claim.claim(here.db, ready, lease_s=here.settings.lease_s, now=now)
+    return here.desk.claim(replace(wish, robot=allowance.in_hours(rules, wish.robot, utc_now())))
 
 
 def claimed_job(here: Services, job: Claimed) -> ClaimedJob:

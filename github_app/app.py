@@ -28,6 +28,7 @@ from github_app import (
     submit,
     webhooks,
 )
+from github_app.claim_desk import ClaimDesk
 from github_app.config import Settings
 from github_app.db import Database, DatabaseError
 from github_app.dispatch import Dispatcher
@@ -63,11 +64,13 @@ def create_app(settings: Settings) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
     )
     wakeups = Wakeups()
+    database = Database(settings.database_url, wakeups.notify)
     app.extensions[services.EXTENSION] = Services(
         settings=settings,
-        db=Database(settings.database_url, wakeups.notify),
+        db=database,
         wakeups=wakeups,
         dispatcher=Dispatcher(),
+        desk=ClaimDesk(database, settings.lease_s),
         telemetry=LatestTelemetry(wakeups.notify_here),
         store=open_store(settings),
         github=GitHub(settings),

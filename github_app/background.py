@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 
-from github_app import ahead, checks, claims, leases, retention, services, telemetry, triggers
+from github_app import ahead, checks, claim_desk, claims, leases, retention, services, telemetry, triggers
 from github_app.moves import utc_now
 from github_app.notices import Notices
 from github_app.services import Services
@@ -111,7 +111,7 @@ def offer_jobs(here: Services) -> int:
     """Call waiting runners to the lanes that hold jobs, be they claimed ahead. They take what they find."""
     if len(here.dispatcher):
         with here.db.read() as session:
-            lanes = {*claims.waiting_lanes(session), *ahead.lanes(session)}
+            lanes = [*claims.waiting_jobs(session, claim_desk.GROUP_MAX), *ahead.lanes(session)]
         here.dispatcher.offer(lanes)
     return 0
 

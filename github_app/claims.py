@@ -8,7 +8,7 @@ so a claim is one look at the head of each lane it serves and one atomic `UPDATE
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -117,6 +117,11 @@ _HEAD = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
+_SOME = (
+    select(_jobs.c.lane)
+    .where(is_queued(_jobs.c.status), _jobs.c.lane == bindparam("in_lane"))
+    .limit(bindparam("most"))
+)
 _AWAIT_HEAD = _HEAD.with_for_update()
 _TAKE = (
     update(_jobs)
@@ -167,6 +172,12 @@ _LANES = text("""
 def waiting_lanes(session: Session) -> dict[str, tuple[float, int]]:
     """The lanes that hold queued jobs, and the place of the first in each: its tag and number."""
     return {lane: (tag, number) for lane, tag, number in session.execute(_LANES)}
+
+
+def waiting_jobs(session: Session, most: int) -> Iterator[str]:
+    """The lane of each queued job, `most` of each lane."""
+    for lane in waiting_lanes(session):
+        yield from session.scalars(_SOME, {"in_lane": lane, "most": most})
 
 
 def serves(labels: frozenset[str], lane: str) -> bool:

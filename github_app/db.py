@@ -155,6 +155,7 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
+        pool_use_lifo=True,  # the connection used last has its statements prepared and its caches warm
         max_overflow=pool_size,
         pool_timeout=15,
         connect_args={"connect_timeout": 10},

@@ -1,14 +1,15 @@
 """The runners that wait for a job in this process: a job wakes one of them, not all.
 
 A waiting runner holds a `Waiter`, neither a thread nor a database connection. Whoever learns that lanes hold
-jobs calls `offer`; it wakes the longest-waiting runner of each lane. A runner that got a job makes the queue
-be looked at again, so that the next job wakes the next runner.
+jobs calls `offer`; it wakes as many runners of each lane as there are jobs, those first that wait longest.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from github_app.claims import serves
@@ -75,13 +76,13 @@ class Dispatcher:
                 if self._waiters.get(runner_id) is waiter:
                     del self._waiters[runner_id]
 
-    def offer(self, lanes: Collection[str]) -> None:
-        """Wake the longest-waiting runner of each lane that is not awake already."""
+    def offer(self, lanes: Iterable[str]) -> None:
+        """Wake a runner of a lane each time it is named: who waits longest and is not awake already."""
         with self._lock:
-            for lane in lanes:
+            for lane, jobs in Counter(lanes).items():
                 free = (waiter for waiter in self._waiters.values() if waiter.may_serve(lane))
-                if (first := next(free, None)) is not None:
-                    first.call()
+                for waiter in itertools.islice(free, jobs):
+                    waiter.call()
 
     def close(self) -> None:
         """Send everybody away, and whoever comes after."""

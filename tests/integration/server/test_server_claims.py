@@ -145,7 +145,7 @@ def test_two_keys_of_one_runner_at_once_leave_it_one_job(db: Database) -> None:
 
 
 def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
-    """Nine runners at once, three of them able to serve the jobs for the left: nobody gets what is not theirs."""
+    """Nine runners at once; three of them can serve the jobs for the left too."""
     desk = ClaimDesk(db, 30.0)
     able = add_runners(db, 3, "left")
     with db.write() as session:
@@ -168,7 +168,9 @@ def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
     jobs = {runner: job.id for runner, job in got.items() if job is not None}
     assert len(set(jobs.values())) == len(jobs)
     assert {jobs[runner] for runner in plain if runner in jobs} <= anywhere
-    assert set(jobs.values()) >= anywhere | left if len(jobs) == 7 else len(jobs) >= 4
+    assert set(jobs.values()) >= anywhere, "nobody went without a job that was there for them"
+    assert set(able) <= jobs.keys()
+    assert set(jobs.values()) <= anywhere | left
     for runner, job in got.items():
         if job is not None:
             with db.read() as session:
