@@ -23,6 +23,7 @@ from github_app import (
     plot_page,
     policy_pages,
     public,
+    schema,
     services,
     setup,
     submit,
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> Flask:
         auth.blueprint,
         submit.blueprint,
         job_actions.blueprint,
+        schema.blueprint,
     ):
         app.register_blueprint(blueprint)
     app.before_request(csrf.check)

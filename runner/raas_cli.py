@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from raas_gym.version import __version__
-from runner import local, local_report, starter
+from runner import local, local_report, researcher, starter
 from runner.local_host import LocalError
 from runner.local_server import RESULTS_FOLDER, LocalServer
 from runner.repo_config import (
@@ -97,7 +97,7 @@ def check(folder: Path) -> None:
 
 @raas.command()
 def schema() -> None:
-    """Print the JSON Schema of .raas.yml, for editors."""
+    """Print the JSON Schema of .raas.yml, for editors. Every server has it too, at /schema/raas.yml.json."""
     click.echo(json.dumps(json_schema(), indent=2))
 
 
@@ -225,3 +225,7 @@ def _stopping(server: LocalServer) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+raas.add_command(researcher.trigger)
+raas.add_command(researcher.status)
