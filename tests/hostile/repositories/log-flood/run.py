@@ -1,0 +1,5 @@
+"""Print without end."""
+
+print("first", flush=True)
+while True:
+    print("x" * 1000)

@@ -1,0 +1,3 @@
+"""A requirements file nobody can satisfy."""
+
+print("never runs")

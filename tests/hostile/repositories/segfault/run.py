@@ -1,0 +1,5 @@
+"""Crash below Python."""
+
+import ctypes
+
+ctypes.string_at(0)

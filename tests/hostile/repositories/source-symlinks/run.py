@@ -1,0 +1,13 @@
+import os
+
+for name in ("out", "up", "deep/far", "through/passwd"):
+    if os.path.lexists(name):
+        print("BREACH:", name)
+import gymnasium as gym
+import raas_gym
+
+env = gym.make("RaasPendulum-v1")
+env.reset()
+for _ in range(10):
+    env.step([0.5])
+env.close()
