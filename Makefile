@@ -17,6 +17,7 @@ help: ## this list
 setup: ## everything the tests and the demo need, system packages included where this user may
 	@tools/bootstrap.sh python docker postgres chromium node systemd $(if $(CI),pi train)
 	@python -m demo.openapi
+	@python -m tests.axe
 
 setup-train: ## PyTorch and Stable-Baselines3 too (large): without them the tests of training are skipped
 	@tools/bootstrap.sh python train
