@@ -3,7 +3,7 @@
 Whatever a repository's requirements file names (`requirements`), the same set on the same image from the same
 places is one layer (`layers`): it is installed once, in a container of its own that has no robot, no source,
 no secret and no network but the host's package index (`package_index`) or its folder of wheels, and is kept
-until the disk budget is used up by others used more recently. Decision 0006 says why it is built this way.
+until the disk budget is used up by others used more recently. Decision 0011 says why it is built this way.
 
 An installation may go on beside a session: it gets the processors the controller does not use, and there the
 smallest share; it writes to memory, and what leaves it for the disk leaves at a bounded rate.
