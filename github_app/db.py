@@ -121,8 +121,13 @@ class Database:
         return statement.with_for_update(skip_locked=True, of=entity)
 
     def upgrade(self, revision: str = "head") -> None:
-        """Bring the tables to the newest form (or to `revision`). Repeating it changes nothing."""
+        """Bring the tables to the newest form (or to `revision`). Repeating it changes nothing.
+
+        Raises:
+            DatabaseError: A newer software has upgraded them already.
+        """
         with self._writing.begin() as connection:
+            _refuse_newer(connection)
             command.upgrade(_alembic(connection), revision)
 
     def downgrade(self, revision: str) -> None:
@@ -139,6 +144,11 @@ class Database:
             raise DatabaseError("the migrations are missing from this installation; install it again")
         return current, head
 
+    def refuse_newer(self) -> None:
+        """Raise `DatabaseError` where a newer software has upgraded the tables."""
+        with self.engine.connect() as connection:
+            _refuse_newer(connection)
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -149,6 +159,16 @@ def _alembic(connection: Connection) -> Config:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
+
+
+def _refuse_newer(connection: Connection) -> None:
+    script = ScriptDirectory.from_config(_alembic(connection))
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current not in {None, *(known.revision for known in script.walk_revisions())}:
+        raise DatabaseError(
+            f"the database is at revision {current}, which a newer raas has made; this one knows"
+            f" {script.get_current_head()} at most; install the newer one here too"
+        )
 
 
 def _postgresql_engine(url: str, pool_size: int) -> Engine:

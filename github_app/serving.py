@@ -139,6 +139,7 @@ def prepare(settings: Settings) -> None:
         if database.is_sqlite or current is None:
             database.upgrade()
         elif current != wanted:
+            database.refuse_newer()
             raise DatabaseError(
                 f"the database is at revision {current}, this software wants {wanted};"
                 " run `raas-server upgrade`"

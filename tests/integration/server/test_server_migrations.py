@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from server_world import job_request
-from sqlalchemy import inspect, select, text
+from postgres import Cluster
+from server_world import MakeSettings, job_request
+from sqlalchemy import MetaData, insert, inspect, select, text
 
-from github_app import queue
-from github_app.db import Database
-from github_app.models import Base, Job, Repository
+from github_app import migrations, queue, serving
+from github_app.db import Database, DatabaseError
+from github_app.models import Base, Job, Repository, UtcDateTime
+from github_app.moves import utc_now
+
+VERSIONS = Path(migrations.__path__[0]) / "versions"
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -115,3 +121,73 @@ def test_an_upgrade_of_a_filled_database_keeps_the_order_and_so_does_going_back(
     assert _order(empty) == after
     empty.upgrade()
     assert _order(empty) == after
+
+
+def _a_row_in_every_table(database: Database) -> None:
+    """Each column has a value, and each foreign key leads to the one row of its table."""
+    given = {str: "x", float: 1.5, bool: True, bytes: b"x", datetime: utc_now(), dict: {"a": 1}}
+    with database.engine.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            values: dict[str, Any] = {}
+            for column in table.columns:
+                kind = datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
+                values[column.name] = ["x"] if column.name == "labels" else given.get(kind, 1)
+            if table.name == "jobs":
+                values["rerun_of"] = None
+            connection.execute(insert(table).values(values))
+
+
+def _rows(database: Database) -> dict[str, dict[str, Any]]:
+    """The row of each table, by column."""
+    tables = MetaData()
+    tables.reflect(database.engine)
+    with database.engine.connect() as connection:
+        found = {
+            name: connection.execute(select(table)).mappings().all()
+            for name, table in tables.tables.items()
+            if name != "alembic_version"
+        }
+    return {name: dict(rows[0]) for name, rows in found.items() if rows}
+
+
+def test_a_row_in_every_table_goes_down_step_by_step_and_up_again(empty: Database) -> None:
+    empty.upgrade()
+    _a_row_in_every_table(empty)
+    before = _rows(empty)
+    assert before.keys() == Base.metadata.tables.keys()
+    steps = sorted(path.name[:4] for path in VERSIONS.glob("0*.py"))
+    for revision in reversed(steps[:-1]):
+        empty.downgrade(revision)
+        older = _rows(empty)
+        assert older["jobs"]["trigger_key"] == "x"
+        empty.upgrade()
+        after = _rows(empty)
+        for table, row in older.items():
+            kept = {name: value for name, value in after[table].items() if name in row}
+            assert kept == {name: before[table][name] for name in kept}, f"{table} from {revision}"
+
+
+def test_tables_that_a_newer_software_made_are_left_alone(empty: Database) -> None:
+    empty.upgrade()
+    with empty.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match=r"revision 9999.*; install the newer one here too"):
+        empty.upgrade()
+    with pytest.raises(DatabaseError, match="install the newer one"):
+        empty.refuse_newer()
+
+
+@pytest.mark.postgres
+def test_a_server_on_an_older_schema_says_what_to_do(postgres: Cluster, make_settings: MakeSettings) -> None:
+    url = postgres.database()
+    database = Database(url)
+    database.upgrade("0001")
+    with pytest.raises(DatabaseError, match=r"at revision 0001.*run `raas-server upgrade`"):
+        serving.prepare(make_settings(DATABASE_URL=url))
+    database.upgrade()
+    serving.prepare(make_settings(DATABASE_URL=url))
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="install the newer one"):
+        serving.prepare(make_settings(DATABASE_URL=url))
+    database.close()
