@@ -16,6 +16,7 @@ from github_app.config import Settings
 from github_app.jobs import Status
 from github_app.models import Job, Repository, Runner, is_live
 from github_app.policy import Viewer
+from github_app.rules import OUTSIDE_HOURS
 from github_app.user_text import one_line
 from github_app.wording import moment
 from runner.protocol import RobotReport

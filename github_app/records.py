@@ -83,13 +83,22 @@ def archived(session: Session, settings: Settings, repository: Repository) -> No
     _cancel(session, [repository.id], ARCHIVED)
 
 
-def forget(session: Session, ids: Iterable[int]) -> int:
+def forget(session: Session, ids: Iterable[int], installation: int | None = None) -> int:
     """The App has lost these repositories: their jobs are cancelled and nothing is reported any more.
+
+    Args:
+        session: A writing transaction.
+        ids: Which.
+        installation: The one that lost them. Those that belong to another by now are left alone: of a
+            transfer, either end may be heard of first.
 
     Returns:
         How many of them were known.
     """
-    lost = session.scalars(select(Repository).where(Repository.id.in_(list(ids)))).all()
+    query = select(Repository).where(Repository.id.in_(list(ids)))
+    if installation is not None:
+        query = query.where(Repository.installation_id == installation)
+    lost = session.scalars(query).all()
     for repository in lost:
         repository.installation_id = UNINSTALLED
     _cancel(session, [repository.id for repository in lost], GONE)

@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+OUTSIDE_HOURS = "outside its hours"
+"""How the message of a robot begins that is well, but takes no job at this time."""
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"^(?:(?P<days>[a-z]{3}(?:[-,][a-z]{3})*)\s+)?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)$")
 _LOGIN = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,99}$")
@@ -91,7 +93,7 @@ class RobotRules(_Rules):
         opens = self.opens(now)
         if opens == now:
             return None
-        told = f"outside its hours ({', '.join(self.hours)} {self.time_zone})"
+        told = f"{OUTSIDE_HOURS} ({', '.join(self.hours)} {self.time_zone})"
         return f"{told}; the next begin {_moment(opens, now, self.time_zone)}" if opens else told
 
     def words(self) -> list[tuple[str, str]]:

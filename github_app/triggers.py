@@ -186,8 +186,9 @@ def _installation_repositories(here: Services, delivery: Delivery) -> Plan:
     event = payloads.InstallationRepositories.model_validate_json(delivery.payload)
 
     def store(session: Session) -> None:
-        records.installed(session, event.installation.id, event.repositories_added)
-        records.forget(session, [repository.id for repository in event.repositories_removed])
+        where = event.installation.id
+        records.installed(session, where, event.repositories_added)
+        records.forget(session, [repository.id for repository in event.repositories_removed], where)
 
     return Plan("repositories of the installation changed", store)
 

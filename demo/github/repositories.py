@@ -87,8 +87,11 @@ def rename(scope: Scope, row: Repository, actor: Account, name: str) -> None:
 
 def transfer(scope: Scope, row: Repository, actor: Account, owner: Account) -> None:
     """Give a repository to another account: it leaves the old account's installations."""
-    kind = "organization" if row.owner.kind == "Organization" else "user"
-    changes = {"owner": {"from": {kind: shapes.account(scope, row.owner)}}}
+    if row.owner.kind == "Organization":
+        before = {"organization": shapes.organization(scope, row.owner)}
+    else:
+        before = {"user": shapes.account(scope, row.owner)}
+    changes = {"owner": {"from": before}}
     for installation in list(access.installations_on(scope, row)):
         if installation.selection == "selected":
             apps.remove_from_installation(scope, installation, row)

@@ -38,19 +38,22 @@ def _name(identifier: str, payload: dict[str, Any]) -> None:
     payload["requested_action"]["identifier"] = identifier
 
 
-def forge(lab: Lab, change: Any) -> list[str]:
+def _change(fields: dict[str, Any], payload: dict[str, Any]) -> None:
+    payload["check_run"] = {**json.loads(json.dumps(payload["check_run"])), **fields}
+
+
+def forge(lab: Lab, change: Any) -> str:
     """As if the newest press had said something else: it is changed where it was stored, and done again."""
+    newest = [row for row in lab.rows(Delivery) if b'"requested_action"' in row.payload][-1]
+    payload = json.loads(newest.payload)
+    change(payload)
     with lab.here.db.write() as session:
-        row = (
-            session.query(Delivery).where(Delivery.event == "check_run").order_by(Delivery.id.desc()).first()
-        )
-        assert row is not None
-        payload = json.loads(row.payload)
-        change(payload)
+        row = session.get_one(Delivery, newest.id)
         row.payload, row.processed_at, row.outcome = json.dumps(payload).encode(), None, None
     lab.make_due()
     lab.work()
-    return outcomes(lab, "check_run")
+    with lab.here.db.read() as session:
+        return session.get_one(Delivery, newest.id).outcome or ""
 
 
 def test_run_again_is_a_new_job_with_a_new_check_run(lab: Lab, done: dict[str, Any]) -> None:
@@ -106,9 +109,8 @@ def test_cancel_stops_a_running_job(lab: Lab) -> None:
     assert lab.jobs[0].cancel_reason == "Cancelled by alice on GitHub."
 
 
-@pytest.mark.parametrize("role", ["triage", "read", "none"])
-def test_nobody_without_write_permission_presses(lab: Lab, done: dict[str, Any], role: str) -> None:
-    lab.world.collaborator(SPOON, "carol", role)
+def test_nobody_without_write_permission_presses(lab: Lab, done: dict[str, Any]) -> None:
+    lab.world.collaborator(SPOON, "carol", "triage")
     assert "Only people with write permission" in press(lab, done, "run_again", user="carol")
     lab.world.rerequest(SPOON, done["id"], user="carol")
     lab.world.rerequest_suite(SPOON, done["check_suite"]["id"], user="carol")
@@ -121,42 +123,30 @@ def test_programs_press_nothing(lab: Lab, done: dict[str, Any]) -> None:
     press(lab, done, "run_again")
     before = len(lab.jobs)
     seen = forge(lab, lambda payload: payload["sender"].update(type="Bot", login="raas[bot]"))
-    assert "is no person" in seen[-1]
+    assert "is no person" in seen
     assert len(lab.jobs) == before
 
 
 def test_a_press_says_what_the_job_offers_now_or_nothing(lab: Lab, done: dict[str, Any]) -> None:
     press(lab, done, "run_again")
+    lab.finish(lab.claim(), conclusion="failure", reason="The image could not be built.")
     for identifier in ("cancel", "approve", "RUN_AGAIN", "rm -rf", ""):
         seen = forge(lab, partial(_name, identifier))
-        assert "has no such button" in seen[-1]
+        assert "has no such button" in seen
     assert len(lab.jobs) == 2
 
 
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"external_id": "999"},
-        {"external_id": "2"},
-        {"external_id": ""},
-        {"external_id": "1; drop"},
-        {"external_id": "٣"},
-        {"external_id": None},
-        {"head_sha": "0" * 40},
-        {"id": 12345},
-    ],
-)
-def test_a_job_that_is_not_the_check_run_s_own_is_not_touched(
-    lab: Lab, done: dict[str, Any], field: dict[str, Any]
-) -> None:
+def test_a_job_that_is_not_the_check_run_s_own_is_not_touched(lab: Lab, done: dict[str, Any]) -> None:
     lab.world.repository("alice/other")
     lab.world.install(lab.app_id, "alice/other")
     lab.world.push("alice/other", PROGRAM, user="alice")
     lab.work()
-    assert len(lab.jobs) == 2, "the second is of another repository"
     press(lab, done, "run_again")
-    seen = forge(lab, lambda payload: payload["check_run"].update(field))
-    assert seen[-1] == "refused: the check run is of no job of this repository and commit"
+    assert len(lab.jobs) == 3, "the second is of another repository"
+    fields = [{"external_id": number} for number in ("999", "2", "", "1; drop", "٣", None)]
+    for field in (*fields, {"head_sha": "0" * 40}, {"id": 12345}):
+        seen = forge(lab, partial(_change, field))
+        assert seen == "refused: the check run is of no job of this repository and commit"
     assert len(lab.jobs) == 3
 
 
