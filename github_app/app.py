@@ -34,6 +34,7 @@ from github_app.config import Settings
 from github_app.db import Database, DatabaseError
 from github_app.dispatch import Dispatcher
 from github_app.github import GitHub
+from github_app.rate_limits import RateLimits
 from github_app.services import Services
 from github_app.stores import open_store
 from github_app.telemetry import LatestTelemetry
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> Flask:
     )
     wakeups = Wakeups()
     database = Database(settings.database_url, wakeups.notify)
+    rate_limits = RateLimits(database, settings.github_writes_per_minute, settings.github_writes_per_hour)
     app.extensions[services.EXTENSION] = Services(
         settings=settings,
         db=database,
@@ -74,7 +76,8 @@ def create_app(settings: Settings) -> Flask:
         desk=ClaimDesk(database, settings.lease_s),
         telemetry=LatestTelemetry(wakeups.notify_here),
         store=open_store(settings),
-        github=GitHub(settings),
+        github=GitHub(settings, rate_limits),
+        limits=rate_limits,
     )
     logs.install(app)
     metrics.install(app)

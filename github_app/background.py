@@ -14,7 +14,19 @@ from datetime import datetime, timedelta
 
 from flask import Flask
 
-from github_app import ahead, checks, claim_desk, claims, leases, retention, services, telemetry, triggers
+from github_app import (
+    ahead,
+    checks,
+    claim_desk,
+    claims,
+    expiry,
+    leases,
+    redelivery,
+    retention,
+    services,
+    telemetry,
+    triggers,
+)
 from github_app.moves import utc_now
 from github_app.notices import Notices
 from github_app.services import Services
@@ -22,6 +34,8 @@ from github_app.services import Services
 log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
+ROUNDS_S = 30.0
+"""How often a process asks whether a periodic work is its turn [s]."""
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses after the first, second, … failure in a row [s]."""
 STOP_TOPIC = "stop"
@@ -63,6 +77,8 @@ class Background:
             Loop("deliveries", ("deliveries",), IDLE_S, lambda: triggers.process_pending(app)),
             Loop("checks", ("checks",), IDLE_S, lambda: checks.reconcile(app)),
             Loop("queue", ("queue",), IDLE_S, lambda: offer_jobs(here)),
+            Loop("redelivery", (), ROUNDS_S, lambda: redelivery.redeliver(here)),
+            Loop("expiry", (), ROUNDS_S, lambda: expiry.sweep(here)),
             Loop("retention", (), retention.INTERVAL_S, lambda: retention.sweep(here)),
             Loop("reaper", (), min(5.0, here.settings.lease_s / 4), reaper.work),
         )
@@ -73,8 +89,8 @@ class Background:
     def start(self) -> None:
         """Begin."""
         if self._services.db.is_sqlite:  # the only process: what its predecessor held is free
-            triggers.recover(self._services)
-            checks.recover(self._services)
+            triggers.LEASES.recover(self._services.db)
+            checks.LEASES.recover(self._services.db)
         if self._notices is not None:
             self._notices.start()
         for thread in self._threads:

@@ -7,6 +7,7 @@ from elsewhere it waits for approval. Both may announce one commit; the key of t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import update
@@ -75,6 +76,7 @@ def push(here: Services, delivery: Delivery) -> Plan:
         requested_by=said.sender.login,
         ref=branch,
     )
+    request = replace(request, announced_by=delivery.id)
     return Plan(f"job for {head.id}", _submit(here, repository, request))
 
 
@@ -110,6 +112,7 @@ def pull_request(here: Services, delivery: Delivery) -> Plan:
         head_repository=elsewhere if held else None,
         refusal=plans.held(elsewhere) if held else None,
     )
+    request = replace(request, announced_by=delivery.id)
     what = "waits for approval" if held and request.config_error is None else "job for"
     return Plan(f"{what} {head.sha}", partial(_submit_pull, here.settings, repository, request))
 

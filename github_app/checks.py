@@ -1,7 +1,7 @@
 """Check runs: what GitHub shows is brought to what is true, again and again until both agree.
 
 A job is behind while `reported_event < latest_event`. Each pass takes the jobs that are behind and due under
-a lease (`next_report_at` is pushed ahead, so no two processes publish one job at once), publishes the
+a lease (`row_lease`, so no two processes publish one job at once), publishes the
 latest state, however many events led to it, and notes the event it had read before. What happens while it
 publishes is published next.
 
@@ -14,7 +14,6 @@ GitHub being away only delays: each failure doubles the pause, a rate limit is w
 from __future__ import annotations
 
 import logging
-import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,10 +25,11 @@ from sqlalchemy import select, update
 
 from github_app import buttons, comparison, job_view, plans, records, services, summary
 from github_app.comparison import Comparison
-from github_app.github import GitHubError, GitHubUnavailableError, RateLimitedError
+from github_app.github import GitHubError, GitHubUnavailableError, NotFoundError, RateLimitedError
 from github_app.job_view import JobView
 from github_app.jobs import Status
 from github_app.models import Job
+from github_app.row_lease import RowLease, pause
 from github_app.services import Services
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,14 @@ class Taken:
     lease: datetime
 
 
-def recover(here: Services) -> None:
-    """End the leases of a process that died. Only where this one is the only one."""
-    waiting = update(Job).where(Job.reported_event < Job.latest_event, Job.report_tries > 0)
-    with here.db.write() as session:
-        session.execute(waiting.values(next_report_at=datetime.now(UTC)))
+LEASES = RowLease(
+    table=Job,
+    waiting=Job.reported_event < Job.latest_event,
+    due=Job.next_report_at,
+    tries=Job.report_tries,
+    lasts=LEASE,
+    batch=BATCH,
+)
 
 
 def reconcile(app: Flask) -> int:
@@ -78,32 +81,20 @@ def reconcile(app: Flask) -> int:
 
 
 def _take(here: Services) -> list[Taken]:
-    now = datetime.now(UTC)
-    due = (
-        select(Job)
-        .where(Job.reported_event < Job.latest_event, Job.next_report_at <= now)
-        .order_by(Job.next_report_at, Job.id)
-        .limit(BATCH)
-    )
-    first_tries = {}
-    with here.db.write() as session:
-        for job in session.scalars(here.db.skip_locked(due)).unique():
-            first_tries[job.id] = job.report_tries == 0
-            job.report_tries += 1
-            job.next_report_at = now + LEASE
-    if not first_tries:
+    leased = {job.id: job for job in LEASES.take(here.db)}
+    if not leased:
         return []
     # What there is to show is read without the rows' locks: a runner may want to claim these jobs.
     with here.db.read() as session:
-        jobs = session.scalars(select(Job).where(Job.id.in_(first_tries)).order_by(Job.id)).unique().all()
+        jobs = session.scalars(select(Job).where(Job.id.in_(leased)).order_by(Job.id)).unique().all()
         return [
             Taken(
                 job=job,
                 view=job_view.load(session, job, here.settings),
                 beside=comparison.load(session, job),
                 event=job.latest_event,
-                first_try=first_tries[job.id],
-                lease=now + LEASE,
+                first_try=leased[job.id].report_tries == 1,
+                lease=leased[job.id].next_report_at,
             )
             for job in jobs
         ]
@@ -113,8 +104,14 @@ def _publish(here: Services, taken: Taken) -> None:
     job = taken.job
     try:
         # Whoever asked for it at /submit may have no right to write into this repository's checks.
-        silent = job.repository.installation_id == records.UNINSTALLED or job.trigger == plans.WEB
-        if silent or _bring_up_to_date(here, taken):
+        if job.repository.installation_id == records.UNINSTALLED or job.trigger == plans.WEB:
+            _settle(here, taken)
+            return
+        # Progress may wait for the budget; a new check run and a final one are what people wait for.
+        urgent = job.check_run_id is None or taken.view.status is Status.COMPLETED
+        if (until := here.limits.spend(job.repository.installation_id, urgent=urgent)) is not None:
+            LEASES.put_off(here.db, job.id, until, report_tries=Job.report_tries - 1)
+        elif _bring_up_to_date(here, taken):
             _settle(here, taken)
     except GitHubError as error:
         log.warning("check run of job %s: %s", job.id, error)
@@ -131,7 +128,7 @@ def _bring_up_to_date(here: Services, taken: Taken) -> bool:
     if found is None and not taken.first_try:
         found = here.github.find_check_run(repository, job.sha, str(job.id))
     if found is None:
-        if not _renewed(here, taken):
+        if not LEASES.renew(here.db, job.id, taken.lease):  # nobody else may create it while we do
             return False
         body = {**payload(taken.view, taken.beside), "head_sha": job.sha, "external_id": str(job.id)}
         _remember(here, job.id, here.github.create_check_run(repository, body))
@@ -142,20 +139,13 @@ def _bring_up_to_date(here: Services, taken: Taken) -> bool:
     # Annotations are added, never replaced: they are sent once, whatever was repeated before.
     if body["output"].get("annotations") and here.github.has_annotations(repository, found):
         del body["output"]["annotations"]
-    here.github.update_check_run(repository, found, body)
+    try:
+        here.github.update_check_run(repository, found, body)
+    except NotFoundError:
+        # It is gone, or the repository is: the next try looks for it, and makes a new one if need be.
+        _forget(here, job.id)
+        raise
     return True
-
-
-def _renewed(here: Services, taken: Taken) -> bool:
-    """Make sure that nobody else creates it while we do."""
-    renew = (
-        update(Job)
-        .where(Job.id == taken.job.id, Job.next_report_at == taken.lease)
-        .values(next_report_at=datetime.now(UTC) + LEASE)
-        .returning(Job.id)
-    )
-    with here.db.write() as session:
-        return session.scalar(renew) is not None
 
 
 def payload(view: JobView, beside: Comparison | None = None) -> dict[str, Any]:
@@ -184,6 +174,11 @@ def _remember(here: Services, job_id: int, check_run: int) -> None:
         )
 
 
+def _forget(here: Services, job_id: int) -> None:
+    with here.db.write() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(check_run_id=None))
+
+
 def _settle(here: Services, taken: Taken) -> None:
     """It is published; what happened since is due at once."""
     with here.db.write() as session:
@@ -201,13 +196,10 @@ def _later(here: Services, taken: Taken, error: Exception) -> None:
         log.error("check run of job %s is given up after %s tries: %s", taken.job.id, tries, error)
         _settle(here, taken)
         return
-    pause = min(timedelta(seconds=2 ** min(tries, 12)), PAUSE_MAX)
-    due = datetime.now(UTC) + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load only
-    values: dict[str, Any] = {"next_report_at": due}
+    due = datetime.now(UTC) + pause(tries, PAUSE_MAX)
     if isinstance(error, RateLimitedError):
-        values = {"next_report_at": max(due, error.until)}
-    with here.db.write() as session:
-        session.execute(update(Job).where(Job.id == taken.job.id).values(**values))
+        due = max(due, error.until)
+    LEASES.put_off(here.db, taken.job.id, due)
 
 
 def _time(moment: datetime) -> str:

@@ -40,6 +40,9 @@ class Settings:
         owners: Logins (lower case) whose repositories may use the robots, or `{"*"}`.
         secret_key: Signs URLs and sessions.
         queued_max: Most jobs of one owner that wait.
+        queued_max_s: Longest wait of a job for a robot, or for its approval [s]; None: for ever.
+        github_writes_per_minute: Most check runs and comments written for an installation; 0: no limit.
+            `github_writes_per_hour` likewise.
         keep_s: Logs and artifacts are kept so long after a job's end [s]; None: for ever.
         keep_deliveries_s: Likewise webhook deliveries that were worked on.
         prepare_s: Longest time from claim to `running` [s].
@@ -60,12 +63,15 @@ class Settings:
     github_api_url: str
     github_web_url: str
     credentials: Credentials
+    github_writes_per_minute: int
+    github_writes_per_hour: int
     owners: frozenset[str]
     secret_key: Secret
     timeout_max_s: float
     prepare_s: float
     sessions_max: int
     queued_max: int
+    queued_max_s: float | None
     log_bytes_max: int
     artifact_bytes_max: int
     artifact_count_max: int
@@ -216,6 +222,11 @@ def _settings(reader: _Reader) -> Settings:
         prepare_s=reader.get("RAAS_PREPARE_S", parsers.seconds(1, 86400), "900"),
         sessions_max=reader.get("RAAS_SESSIONS_MAX", parsers.count(1, 100), "10"),
         queued_max=reader.get("RAAS_QUEUED_MAX", parsers.count(1, 1_000_000), "500"),
+        queued_max_s=reader.get("RAAS_QUEUED_MAX_DAYS", parsers.days, "3"),
+        github_writes_per_minute=reader.get(
+            "RAAS_GITHUB_WRITES_PER_MINUTE", parsers.count(0, 1_000_000), "80"
+        ),
+        github_writes_per_hour=reader.get("RAAS_GITHUB_WRITES_PER_HOUR", parsers.count(0, 1_000_000), "500"),
         log_bytes_max=reader.get("RAAS_LOG_BYTES_MAX", parsers.size, "10M"),
         artifact_bytes_max=reader.get("RAAS_ARTIFACT_BYTES_MAX", parsers.size, "200M"),
         artifact_count_max=reader.get("RAAS_ARTIFACT_COUNT_MAX", parsers.count(1, 1000), "200"),

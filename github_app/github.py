@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import githubkit
 import httpx
@@ -40,6 +40,7 @@ from github_app.github_errors import (
 from github_app.github_transport import KeptTransport
 from github_app.models import Job, Repository
 from github_app.policy import PullRequestFacts
+from github_app.rate_limits import RateLimits
 
 __all__ = [
     "ForbiddenError",
@@ -72,14 +73,19 @@ _Auth = str | githubkit.BaseAuthStrategy | None
 
 
 class GitHub:
-    """The App at one GitHub. Thread- and greenlet-safe; one for the whole process."""
+    """The App at one GitHub. Thread- and greenlet-safe; one for the whole process.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: Where GitHub is, and the App's credentials.
+        limits: Kept together with other processes; None: for a program that asks a few things and ends.
+    """
+
+    def __init__(self, settings: Settings, limits: RateLimits | None = None) -> None:
         self.settings = settings
+        self._limits = limits
         self._transport = KeptTransport(settings.github_api_url)
         self._cache = MemCacheStrategy()  # githubkit's own is shared by all Apps of a process
         self._tokens: dict[tuple[int, int, str], tuple[str, datetime]] = {}
-        self._blocked: dict[int, datetime] = {}
 
     def close(self) -> None:
         """Give up the connections."""
@@ -218,6 +224,16 @@ class GitHub:
         """Ask as the App itself; `what` names the request in errors, where its path may hold a secret."""
         return _shaped(self._ask(None, what, method, path, **request), what, shape)
 
+    def as_app_pages(self, path: str, shape: TypeAdapter[_T], params: dict[str, Any]) -> Iterator[_T]:
+        """The pages of a list that goes on by cursor, at most `PAGES_MAX`."""
+        for _ in range(PAGES_MAX):
+            response = self._ask(None, f"GET {path}", "GET", path, params=params)
+            yield _shaped(response, f"GET {path}", shape)
+            following = httpx.Response(200, headers=response.headers).links.get("next")
+            if following is None:
+                return
+            params = {**params, **dict(parse_qsl(urlsplit(following["url"]).query))}
+
     def as_user(
         self, token: str, what: str, method: str, path: str, shape: TypeAdapter[_T], **request: Any
     ) -> _T:
@@ -294,12 +310,14 @@ class GitHub:
                 return self._client(githubkit.UnauthAuthStrategy()).request(method, path, **request)
         key = (repository.installation_id, repository.id, needs)
         with self._family(repository.installation_id, f"{method} {path}"):
-            client = self._client(self._token(key))
+            token = self._token(key)
             try:
-                return client.request(method, path, **request)
+                return self._client(token).request(method, path, **request)
             except RequestFailed as error:
-                if error.response.status_code != 401 or self._tokens.pop(key, None) is None:
+                if error.response.status_code != 401:
                     raise
+            if self._tokens.get(key, ("", None))[0] == token:  # else somebody beside us has a new one already
+                self._tokens.pop(key, None)
             return self._client(self._token(key)).request(method, path, **request)
 
     def _token(self, key: tuple[int, int, str]) -> str:
@@ -339,12 +357,9 @@ class GitHub:
         return githubkit.AppAuthStrategy(str(app), key.reveal())
 
     def _check_blocked(self, installation: int) -> None:
-        until = self._blocked.get(installation)
-        if until is None:
-            return
-        if until > datetime.now(UTC):
+        until = self._limits.blocked_until(installation) if self._limits else None
+        if until is not None:
             raise RateLimitedError("GitHub's rate limit is not over yet", until)
-        self._blocked.pop(installation, None)
 
     @contextmanager
     def _family(self, installation: int, what: str) -> Iterator[None]:
@@ -353,7 +368,8 @@ class GitHub:
             yield
         except RateLimitExceeded as error:
             until = datetime.now(UTC) + min(error.retry_after, RATE_LIMIT_MAX)
-            self._blocked[installation] = until
+            if self._limits is not None:
+                self._limits.block(installation, until)
             raise RateLimitedError(f"{what}: GitHub's rate limit is reached", until) from error
         except RequestFailed as error:
             raise _of_status(error.response.status_code)(f"{what}: {_words(error)}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +111,18 @@ def deliveries(github: GitHub, count: int = 30) -> list[DeliveryFacts]:
     """The latest attempts to deliver, newest first."""
     path, params = "/app/hook/deliveries", {"per_page": count}
     return github.as_app(f"GET {path}", "GET", path, _DELIVERIES, params=params)
+
+
+def failed_deliveries(github: GitHub, since: datetime) -> Iterator[DeliveryFacts]:
+    """The attempts since then that came to nothing, newest first."""
+    path, params = "/app/hook/deliveries", {"per_page": 100, "status": "failure"}
+    for page in github.as_app_pages(path, _DELIVERIES, params):
+        for attempt in page:
+            if attempt.delivered_at < since:
+                return
+            # Older GitHub Enterprise Servers do not know `status` and list all of them.
+            if not 200 <= attempt.status_code < 300:
+                yield attempt
 
 
 def redeliver(github: GitHub, delivery: int) -> None:

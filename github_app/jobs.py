@@ -6,6 +6,7 @@
     claimed -> queued                           lease lost or released before the robot moved
     running -> completed(neutral)               lost: moving a robot is not idempotent, never re-run by itself
     completed(neutral, lost) -> completed(...)  the last holder of the fence amends it, once
+    completed(action_required) -> completed(cancelled)  nobody approved it in time
 
 Every move is one event; `github_app.queue` stores both in the same transaction.
 """
@@ -41,6 +42,7 @@ class EventKind(str, Enum):
     CANCELLED = "cancelled"
     LOST = "lost"
     RECOVERED = "recovered"
+    EXPIRED = "expired"
 
 
 MAX_ATTEMPTS = 3
@@ -112,6 +114,8 @@ def move(state: State, event: EventKind, conclusion: Conclusion | None = None) -
     """
     if event is EventKind.RECOVERED:
         return _recover(state, conclusion)
+    if event is EventKind.EXPIRED:
+        return _expire(state, conclusion)
     target = _MOVES.get((state.status, event))
     if target is None:
         raise IllegalMoveError(f"a job that is {state.status.value} cannot be {event.value}")
@@ -123,6 +127,15 @@ def move(state: State, event: EventKind, conclusion: Conclusion | None = None) -
             f"a job that is {state.status.value} cannot be {event.value} as {conclusion.value}",
         )
     return State(target, conclusion, lost=event is EventKind.LOST)
+
+
+def _expire(state: State, conclusion: Conclusion | None) -> State:
+    """The end of waiting for an approval."""
+    if state != State(Status.COMPLETED, Conclusion.ACTION_REQUIRED):
+        raise IllegalMoveError("only a job that waits for approval can expire")
+    if conclusion is not Conclusion.CANCELLED:
+        raise IllegalMoveError(f"a job that waits for approval cannot expire as {conclusion}")
+    return State(Status.COMPLETED, conclusion)
 
 
 def _recover(state: State, conclusion: Conclusion | None) -> State:

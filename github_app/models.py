@@ -188,6 +188,7 @@ class Job(Base):
 
     Attributes:
         trigger_key: What asked for it, made so that the same request gives the same key: unique.
+        announced_by: Number of the delivery that announced the commit, where it starts by itself.
         head_repository: `owner/name` the commit lives in, where that is a fork.
         config: The `.raas.yml` in force, as `RepoConfig` writes it.
         config_error: What is wrong with `.raas.yml`: `{"message", "path", "line"}`; then the job is refused.
@@ -216,6 +217,7 @@ class Job(Base):
     pull_request: Mapped[int | None]
     head_repository: Mapped[str | None] = mapped_column(String(300))
     rerun_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
+    announced_by: Mapped[int | None] = mapped_column(BigInteger)
 
     config: Mapped[dict[str, Any]]
     config_error: Mapped[dict[str, Any] | None]
@@ -328,6 +330,35 @@ class WebSession(Base):
     private_repositories: Mapped[list[int]]
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Turn(Base):
+    """A periodic work of the server, done by one of its processes at a time; `next_at` is when it is due."""
+
+    __tablename__ = "turns"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    next_at: Mapped[datetime]
+
+
+class RateLimit(Base):
+    """What an installation may still ask of GitHub, shared by all server processes (`rate_limits`).
+
+    Attributes:
+        installation_id: GitHub's number; -1 for what is not about one installation.
+        blocked_until: GitHub said to wait until then.
+        minute, hour: The windows (whole minutes and hours since the epoch) that the counts belong to.
+        minute_writes, hour_writes: Requests that created or changed content in them.
+    """
+
+    __tablename__ = "rate_limits"
+
+    installation_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    blocked_until: Mapped[datetime | None]
+    minute: Mapped[int] = mapped_column(BigInteger, default=0)
+    minute_writes: Mapped[int] = mapped_column(default=0)
+    hour: Mapped[int] = mapped_column(BigInteger, default=0)
+    hour_writes: Mapped[int] = mapped_column(default=0)
 
 
 class Fact(Base):

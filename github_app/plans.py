@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import allowance, queue, records
+from github_app import allowance, queue, records, superseding
 from github_app.config import Settings
 from github_app.models import Job, Repository
 from github_app.queue import JobRequest, Refusal
@@ -65,7 +65,7 @@ def remember_and_submit(
     """Store a repository as it is now, and jobs of it."""
     records.remember(session, settings, repository)
     for request in requests:
-        queue.submit(session, request, queued_max=settings.queued_max)
+        superseding.supersede(session, queue.submit(session, request, queued_max=settings.queued_max))
 
 
 def once_more(

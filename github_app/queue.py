@@ -44,6 +44,7 @@ class JobRequest:
         owner: Whom the job counts for; None: the repository's owner.
         timeout_s: Longest time on the robot, per session [s].
         refusal: The job is made and completed at once; no runner sees it.
+        announced_by: Number of the delivery that announced the commit, where it starts by itself.
     """
 
     repository_id: int
@@ -62,6 +63,7 @@ class JobRequest:
     config_error: dict[str, Any] | None = None
     owner: str | None = None
     refusal: Refusal | None = None
+    announced_by: int | None = None
 
 
 def lane_of(labels: Collection[str]) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from github_app.db import Database
     from github_app.dispatch import Dispatcher
     from github_app.github import GitHub
+    from github_app.rate_limits import RateLimits
     from github_app.stores import Store
     from github_app.telemetry import LatestTelemetry
     from github_app.wakeups import Wakeups
@@ -28,6 +29,7 @@ class Services:
         wakeups: Who waits for what inside this process.
         dispatcher: The runners that wait for a job here.
         desk: Where their claims meet.
+        limits: What GitHub may still be asked.
         telemetry: The latest ticks of running jobs, in memory only.
     """
 
@@ -39,6 +41,7 @@ class Services:
     telemetry: LatestTelemetry
     store: Store
     github: GitHub
+    limits: RateLimits
 
 
 def of(app: Flask) -> Services:

@@ -1,6 +1,6 @@
 """Stored deliveries become zero or more jobs.
 
-A delivery is taken under a lease (`next_try_at` is pushed ahead), everything GitHub has to be asked is asked
+A delivery is taken under a lease (`row_lease`), everything GitHub has to be asked is asked
 outside of any transaction, and then one transaction stores the jobs and marks the delivery processed. So a
 crash at any point only means that it is done again; a job's `trigger_key` makes that harmless, and keeps it
 to one automatic job per repository and commit however many events announce the commit.
@@ -12,7 +12,6 @@ processed with its error.
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from functools import partial
 
 from flask import Flask
 from pydantic import BaseModel
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from github_app import changes, comments, payloads, presses, records, services
@@ -28,6 +27,7 @@ from github_app.config import Settings
 from github_app.github import GitHubError, GitHubUnavailableError, NotFoundError, RateLimitedError
 from github_app.models import Delivery
 from github_app.plans import Plan
+from github_app.row_lease import RowLease, pause
 from github_app.services import Services
 
 log = logging.getLogger(__name__)
@@ -69,11 +69,14 @@ def left_alone(settings: Settings, said: BaseModel | None) -> str | None:
     return reason
 
 
-def recover(here: Services) -> None:
-    """End the leases of a process that died. Only where this one is the only one."""
-    waiting = update(Delivery).where(Delivery.processed_at.is_(None))
-    with here.db.write() as session:
-        session.execute(waiting.values(next_try_at=datetime.now(UTC)))
+LEASES = RowLease(
+    table=Delivery,
+    waiting=Delivery.processed_at.is_(None),
+    due=Delivery.next_try_at,
+    tries=Delivery.tries,
+    lasts=LEASE,
+    batch=BATCH,
+)
 
 
 def process_pending(app: Flask) -> int:
@@ -83,27 +86,11 @@ def process_pending(app: Flask) -> int:
         How many were taken.
     """
     here = services.of(app)
-    taken = _take(here)
+    taken = LEASES.take(here.db)
     if taken:
         with ThreadPoolExecutor(min(AT_ONCE, len(taken))) as pool:
             list(pool.map(partial(_process, here), taken))
     return len(taken)
-
-
-def _take(here: Services) -> list[Delivery]:
-    now = datetime.now(UTC)
-    due = (
-        select(Delivery)
-        .where(Delivery.processed_at.is_(None), Delivery.next_try_at <= now)
-        .order_by(Delivery.next_try_at, Delivery.id)
-        .limit(BATCH)
-    )
-    with here.db.write() as session:
-        taken = list(session.scalars(here.db.skip_locked(due)))
-        for delivery in taken:
-            delivery.tries += 1
-            delivery.next_try_at = now + LEASE
-    return taken
 
 
 def _process(here: Services, delivery: Delivery) -> None:
@@ -145,14 +132,11 @@ def _later(here: Services, delivery: Delivery, error: Exception) -> None:
     if now - delivery.received_at > AGE_MAX:
         _settle(here, delivery, Plan("given up"), error=f"still failing after days: {error}")
         return
-    pause = min(timedelta(seconds=2 ** min(delivery.tries, 10)), PAUSE_MAX)
-    next_try = now + pause * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
+    next_try = now + pause(delivery.tries, PAUSE_MAX)
     if isinstance(error, RateLimitedError):
         next_try = max(next_try, error.until)
     log.warning("delivery %s (%s) is put off: %s", delivery.guid, delivery.event, error)
-    with here.db.write() as session:
-        row = session.get_one(Delivery, delivery.id)
-        row.next_try_at, row.error = next_try, f"{error}"[:2000]
+    LEASES.put_off(here.db, delivery.id, next_try, error=f"{error}"[:2000])
 
 
 def _comment(here: Services, delivery: Delivery) -> Plan:

@@ -24,7 +24,7 @@ from github_app.background import lease_rules
 from github_app.claims import ClaimRequest, claim
 from github_app.config import Settings
 from github_app.leases import Holder
-from github_app.models import Delivery, Job, JobEvent, Repository, Runner
+from github_app.models import Delivery, Job, JobEvent, RateLimit, Repository, Runner, Turn
 from github_app.services import Services
 from runner.protocol import Finish, RobotReport
 
@@ -66,6 +66,12 @@ class Lab:
         with self.here.db.write() as session:
             session.execute(update(Delivery).values(next_try_at=past))
             session.execute(update(Job).values(next_report_at=past))
+            session.execute(update(Turn).values(next_at=past))
+
+    def rate_limit_over(self) -> None:
+        """As if the time were over for which GitHub said to wait."""
+        with self.here.db.write() as session:
+            session.execute(update(RateLimit).values(blocked_until=None))
 
     def rows(self, table: Any) -> list[Any]:
         """All rows of a table in the order they came."""

@@ -102,7 +102,7 @@ def test_creating_fails_once_and_is_repaired_without_a_second_check_run(
     (job,) = lab.jobs
     assert job.reported_event < job.latest_event
     assert checks.reconcile(lab.app) == 0  # not before its pause is over
-    lab.here.github._blocked.clear()  # the pause a rate limit asks for, over
+    lab.rate_limit_over()
     lab.make_due()
     lab.work()
     assert settled(lab, sha)["status"] == "queued"
