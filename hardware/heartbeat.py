@@ -43,14 +43,19 @@ class Beat(NamedTuple):
 class GuardianLink:
     """The controller's end. Not thread-safe: one thread beats.
 
+    Args:
+        path: The guardian's socket.
+        patience: After how many beats without an answer it counts as gone.
+
     Raises:
         OSError: No guardian listens at `path`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: int = MOST_UNANSWERED) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._number = 0
         self._unanswered = 0
+        self._patience = patience
         self.state: bytes = DISARMED
         """The guardian's last word."""
         self.answered = False
@@ -79,7 +84,7 @@ class GuardianLink:
         except BlockingIOError:
             if words:
                 self.answered, self._unanswered = True, 0
-            if self._unanswered > MOST_UNANSWERED:
+            if self._unanswered > self._patience:
                 raise TimeoutError("the guardian does not answer") from None
             self.state = (self.state + words)[-1:]
             # A trip counts even where "disarmed" has already followed it.

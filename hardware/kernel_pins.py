@@ -13,14 +13,15 @@ import re
 import struct
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hardware.encoder import Edge
 from hardware.errors import StartupError, UnhealthyError
 
 _EVENT = struct.Struct("llHHi")
-_EV_REL = 2
+_EV_SYN, _EV_REL = 0, 2
+_SYN_DROPPED = 3
 _CLOCK_MONOTONIC = 1
 _EVIOCSCLOCKID = 0x400445A0
 
@@ -104,8 +105,6 @@ class SysfsPwm:
 class KernelCounter:
     """The kernel's rotary-encoder driver, read as input events with the kernel's own time stamps."""
 
-    illegal = 0  # the driver tells nothing of transitions that it could not make sense of
-
     def __init__(self, device: Path) -> None:
         try:
             self._file = os.open(device, os.O_RDONLY)
@@ -114,6 +113,8 @@ class KernelCounter:
             raise StartupError(
                 f"the encoder's {device} cannot be read ({error.strerror}): group input?"
             ) from error
+        self.illegal = 0
+        """How often the kernel had to drop events; of impossible transitions its driver tells nothing."""
         self._edges: deque[Edge] = deque(maxlen=100_000)
         self._lost: OSError | None = None
         # The kernel keeps 64 events at most: a thread of its own empties it.
@@ -135,6 +136,7 @@ class KernelCounter:
         try:
             while data := os.read(self._file, _EVENT.size * 64):
                 self._edges.extend(decode_events(data))
+                self.illegal += dropped_events(data)
         except OSError as error:
             self._lost = error
 
@@ -142,12 +144,19 @@ class KernelCounter:
 def decode_events(data: bytes) -> list[Edge]:
     """The steps in a run of `struct input_event`; one event may stand for several steps."""
     edges = []
-    for seconds, micros, kind, _code, value in _EVENT.iter_unpack(
-        data[: len(data) // _EVENT.size * _EVENT.size]
-    ):
+    for seconds, micros, kind, _code, value in _events(data):
         if kind == _EV_REL:
             edges += [Edge(seconds + 1e-6 * micros, 1 if value > 0 else -1)] * abs(value)
     return edges
+
+
+def dropped_events(data: bytes) -> int:
+    """How often in this run the kernel says that its buffer was full and it lost events."""
+    return sum(kind == _EV_SYN and code == _SYN_DROPPED for _, _, kind, code, _ in _events(data))
+
+
+def _events(data: bytes) -> Iterator[tuple[int, ...]]:
+    return _EVENT.iter_unpack(data[: len(data) // _EVENT.size * _EVENT.size])
 
 
 def find_rotary(devices: Path = Path("/proc/bus/input/devices")) -> Path | None:

@@ -22,8 +22,12 @@ from subprocess import PIPE
 from hardware.errors import StartupError
 from hardware.guardian import Guardian
 from hardware.heartbeat import ARMED, TRIPPED, GuardianLink
+from hardware.kernel_pins import KernelCounter, find_rotary
 from hardware.pins import Counter, Pins
 from hardware.wires import Wires
+from tests.pi.uinput import rotary
+
+BURST = [1, 1, 1, 1, -1, 1, 1, 1, -1, 1]
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,10 @@ def pwm_follows_the_duty(subject: Subject) -> None:
         assert subject.share(pin) == 0.0
         for duty in (0.5, 0.25, 0.0):
             pwm.duty(duty)
-            share = subject.share(pin)
-            assert abs(share - duty) < 0.15, f"duty {duty} is high for {share:.2f} of the time"
+            shares: list[float] = []
+            while len(shares) < 5 and not any(abs(share - duty) < 0.1 for share in shares):
+                shares.append(subject.share(pin))
+            assert abs(shares[-1] - duty) < 0.1, f"duty {duty} is high for {shares} of the time"
         pwm.duty(0.5)
     assert subject.share(pin) == 0.0
 
@@ -181,7 +187,7 @@ def guardian_drops_the_line(subject: Subject) -> None:
 
 def _seconds_until_low(subject: Subject, path: Path, how: str) -> float:
     pin = subject.wires.enable
-    link = GuardianLink(path)
+    link = GuardianLink(path, patience=10_000)
     try:
         _wait(
             lambda: link.beat(time.monotonic(), link.state != TRIPPED) == ARMED and subject.level(pin), 30.0
@@ -193,6 +199,34 @@ def _seconds_until_low(subject: Subject, path: Path, how: str) -> float:
         return time.monotonic() - began
     finally:
         link.close()
+
+
+def kernel_events_are_counted(seconds: float = 2.0) -> float:
+    """Steps to and fro through the kernel's input system: none is lost; the rate [1/s].
+
+    The kernel keeps 64 events, two a step: not more than that is ever under way.
+    """
+    with rotary() as turner:
+        device = find_rotary()
+        assert device is not None, "the device is found by its name"
+        counter = KernelCounter(device)
+        seen: list[int] = []
+        sent, began = 0, time.monotonic()
+        while time.monotonic() < began + seconds:
+            turner.turn(BURST)
+            sent += len(BURST)
+            _wait(lambda sent=sent: _heard(counter, seen) >= sent, 30.0)
+        assert seen == BURST * (sent // len(BURST))
+        assert counter.illegal == 0
+        rate = sent / (time.monotonic() - began)
+        turner.turn(BURST * 100)
+        _wait(lambda: _heard(counter, seen) == sent + 100 * len(BURST) or counter.illegal > 0, 30.0)
+        return rate
+
+
+def _heard(counter: KernelCounter, seen: list[int]) -> int:
+    seen += [edge.step for edge in counter.drain()]
+    return len(seen)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:

@@ -72,17 +72,27 @@ if [ ! -d "$CACHE/root" ]; then
     unpack
 fi
 
+# The kernel's input system is in modules.
+if [ ! -e "$CACHE/modules/uinput.ko" ]; then
+    mkdir -p "$CACHE/modules.part"
+    for deb in "$CACHE"/apt/cache/archives/linux-image-*.deb; do
+        dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$CACHE/modules.part" --wildcards --transform='s:.*/::' \
+            '*/evdev.ko*' '*/uinput.ko*' 2>/dev/null || true
+    done
+    unxz "$CACHE"/modules.part/*.xz 2>/dev/null || true
+    rm -rf "$CACHE/modules" && mv "$CACHE/modules.part" "$CACHE/modules"
+fi
 if [ ! -d "$CACHE/lgpio" ]; then
     echo "==> fetching rpi-lgpio into $CACHE"
     fetch_lgpio || { echo "rpi-lgpio cannot be fetched: is PyPI within reach of pip?" >&2; exit 2; }
 fi
 
 mkdir -p "$work/src/hardware" "$work/src/tests/pi"
-cp -r "$CACHE/lgpio" "$work/lgpio"
+cp -r "$CACHE/lgpio" "$CACHE/modules" "$work/"
 for module in __init__ claims encoder errors guardian heartbeat kernel_pins pins realtime watchdog wires; do
     cp "$REPO/hardware/$module.py" "$work/src/hardware/"
 done
-cp "$REPO"/tests/pi/{conformance,guest}.py "$work/src/tests/pi/"
+cp "$REPO"/tests/pi/{conformance,guest,uinput}.py "$work/src/tests/pi/"
 cat >"$work/init" <<'INIT'
 #!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /run
@@ -94,6 +104,7 @@ cat >"$work/init" <<'INIT'
 printf 'Hardware\t: BCM2835\nRevision\t: a02082\nSerial\t\t: 00000000deadbeef\n' >/tmp/cpuinfo
 /bin/busybox mount --bind /tmp/cpuinfo /proc/cpuinfo
 /bin/busybox ifconfig lo up 2>/dev/null
+for module in evdev uinput; do /bin/busybox insmod /modules/$module.ko; done
 cd /tmp
 export PYTHONPATH=/src PYTHONDONTWRITEBYTECODE=1
 /usr/bin/python3 -m tests.pi.guest RPi.GPIO
@@ -105,7 +116,7 @@ echo PI-DONE
 INIT
 chmod 755 "$work/init"
 (cd "$CACHE/root" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/rfs"
-(cd "$work" && find init src lgpio -print0 | cpio -0 -o -H newc --quiet) >>"$work/rfs"
+(cd "$work" && find init src lgpio modules -print0 | cpio -0 -o -H newc --quiet) >>"$work/rfs"
 gzip -1 "$work/rfs"
 
 echo "==> booting"

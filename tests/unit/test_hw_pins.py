@@ -14,6 +14,7 @@ from hardware.errors import StartupError
 from hardware.kernel_pins import (
     SysfsPwm,
     decode_events,
+    dropped_events,
     find_pwm,
     find_rotary,
     gpio_labels,
@@ -150,6 +151,8 @@ def test_the_kernels_events_become_edges() -> None:
     data = b"".join(
         event.pack(12, micros, kind, 0, value) for micros, kind, value in [(5, 2, 1), (5, 0, 0), (9, 2, -2)]
     )
+    assert dropped_events(data) == 0
+    assert dropped_events(data + event.pack(13, 0, 0, 3, 0)) == 1, "SYN_DROPPED: the kernel's buffer was full"
     edges = decode_events(data + b"torn")
     assert [edge.step for edge in edges] == [1, -1, -1]
     assert edges[0].t == pytest.approx(12.000005)
