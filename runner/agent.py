@@ -60,6 +60,7 @@ class Agent:
         self._at_hand: Assignment | None = None
         self._robot: RobotReport | None = None
         self._unanswered = False
+        self._untidy = False
         self._passed_at = time.monotonic()
 
     def run(self) -> None:
@@ -73,6 +74,7 @@ class Agent:
             work = self._next() if settled else None
             if work is not None:
                 self._work(work)
+            if work is not None or self._untidy:
                 self._sweep()
             if settled:
                 pause = PAUSE_S
@@ -277,7 +279,7 @@ class Agent:
                 return f"the disk of {self._tools.store.path} is nearly full"
         except (SandboxError, OSError) as error:
             return str(error)
-        return ""
+        return self._tools.store.trouble
 
     # the job at hand
 
@@ -310,7 +312,9 @@ class Agent:
         ]
         try:
             self._tools.engine.sweep(self._tools.store.owner, held)
+            self._untidy = False
         except SandboxError as error:
+            self._untidy = True
             logger.warning("leftovers stay until the next sweep: %s", error)
 
 

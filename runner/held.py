@@ -80,6 +80,7 @@ class Store:
         self.path = path
         self._jobs = path / "jobs"
         self._jobs.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.trouble = ""
         self.owner = self._identity()
 
     def lock(self) -> TextIO:
@@ -115,12 +116,19 @@ class Store:
         return None
 
     def claim_key(self) -> str:
-        """The key to claim with: the same until `renew_key`, so a lost answer can be asked for again."""
+        """The key to claim with: the same until `renew_key`, so a lost answer can be asked for again.
+
+        Where it cannot be kept, `trouble` says why: no job may be asked for then.
+        """
         place = self.path / "claim.key"
+        self.trouble = ""
         if place.exists():
             return place.read_text()
         key = secrets.token_hex(16)
-        write_durably(place, key.encode())
+        try:
+            write_durably(place, key.encode())
+        except OSError as error:
+            self.trouble = f"{self.path} cannot be written: {error.strerror or error}"
         return key
 
     def renew_key(self, used: str) -> None:

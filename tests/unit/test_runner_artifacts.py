@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,3 +210,15 @@ def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
     log.close()
     assert log.length == 6
     assert log.read(2, 3) == b"etw"
+
+
+def test_a_key_that_cannot_be_kept_is_a_trouble(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "jobs").rmdir()
+    shutil.rmtree(tmp_path)
+    key = store.claim_key()
+    assert len(key) == 32
+    assert "cannot be written" in store.trouble
+    tmp_path.mkdir()
+    store.claim_key()
+    assert store.trouble == ""

@@ -87,6 +87,17 @@ class Lab:
         with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
             return str(database.execute("SELECT seen_at FROM runners").fetchone()[0])
 
+    def robot_says(self) -> str:
+        """What the runner last reported of its robot."""
+        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
+            return str(database.execute("SELECT robot FROM runners").fetchone()[0])
+
+    def events(self, number: str) -> list[str]:
+        """What happened to a job."""
+        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
+            rows = database.execute("SELECT kind FROM job_events WHERE job_id = ? ORDER BY id", (number,))
+            return [kind for (kind,) in rows]
+
     def stepping(self, number: str) -> None:
         """Wait until the program of the job has printed some steps."""
         (log,) = self.data.glob(f"jobs/{number}-*/log")

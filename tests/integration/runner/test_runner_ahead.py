@@ -65,12 +65,6 @@ def job_row(lab: Lab, number: str) -> dict[str, Any]:
         return dict(database.execute("SELECT * FROM jobs WHERE id = ?", (number,)).fetchone())
 
 
-def events(lab: Lab, number: str) -> list[str]:
-    with closing(sqlite3.connect(lab.stack.data / "server" / "raas.sqlite3")) as database:
-        rows = database.execute("SELECT kind FROM job_events WHERE job_id = ? ORDER BY id", (number,))
-        return [kind for (kind,) in rows]
-
-
 def position(lab: Lab, number: str, kind: str) -> int:
     """When it happened among all that happened."""
     query = "SELECT max(id) FROM job_events WHERE job_id = ? AND kind = ?"
@@ -88,7 +82,7 @@ def test_it_begins_as_soon_as_the_robot_is_free(lab: Lab, scene: tuple[str, str]
     began = json.loads(job_row(lab, following)["results"])["started_at"]
     assert datetime.fromisoformat(began) > datetime.fromisoformat(ended)  # one session at a time
     assert (lab.sessions(at_hand), lab.sessions(following)) == (1, 1)
-    assert events(lab, following) == ["queued", "claimed", "running", "finished"]
+    assert lab.events(following) == ["queued", "claimed", "running", "finished"]
 
 
 def test_a_robot_that_is_idle_gets_it(lab: Lab, scene: tuple[str, str]) -> None:
@@ -103,7 +97,7 @@ def test_a_robot_that_is_idle_gets_it(lab: Lab, scene: tuple[str, str]) -> None:
     assert lab.until(at_hand, "completed")["conclusion"] == "success"
     assert lab.until(following, "completed")["conclusion"] == "success"
     assert (lab.sessions(at_hand), lab.sessions(following)) == (1, 1)
-    assert "lease_lost" not in events(lab, following)
+    assert "lease_lost" not in lab.events(following)
 
 
 def another_robot(lab: Lab) -> Client:
@@ -122,7 +116,7 @@ def test_a_drain_releases_it_and_ends_the_job_at_hand(lab: Lab, scene: tuple[str
     assert lab.job(at_hand)["conclusion"] == "success"
     assert position(lab, following, "released") < position(lab, at_hand, "finished")
     assert lab.left_behind() == []
-    assert events(lab, following) == ["queued", "claimed", "released"]
+    assert lab.events(following) == ["queued", "claimed", "released"]
     lab.restart_runner()
     assert lab.until(following, "completed")["conclusion"] == "success"
 
