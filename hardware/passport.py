@@ -7,6 +7,8 @@ motor, and the parameters with which `raas_gym` simulates this very robot.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -127,17 +129,32 @@ def problem_of(passport: Passport) -> str | None:
     return None
 
 
+def uncalibrated(environment: Mapping[str, str]) -> Passport:
+    """What is assumed before the first calibration: the reference build, with the encoder's counts as set.
+
+    Raises:
+        StartupError: `RAAS_COUNTS_PER_TURN` is no such number.
+    """
+    text = environment.get("RAAS_COUNTS_PER_TURN", "").strip()
+    try:
+        return Passport(counts_per_turn=float(text)) if text else Passport()
+    except ValueError as error:
+        raise StartupError(
+            f"RAAS_COUNTS_PER_TURN={text}: use the counts of one turn of the rod, 16 to 100000, like 464.64"
+        ) from error
+
+
 def load_passport(path: Path) -> Passport:
     """The passport in `path`; the uncalibrated one where there is none.
 
     Raises:
-        StartupError: It is damaged, absurd, or of a future version.
+        StartupError: It is damaged, absurd, incomplete, or of a future version.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         passport = Passport.model_validate(data)
     except FileNotFoundError:
-        return Passport()
+        return uncalibrated(os.environ)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
@@ -150,6 +167,8 @@ def load_passport(path: Path) -> Passport:
         ) from error
     if (problem := problem_of(passport)) is not None:
         raise StartupError(f"passport {path}: {problem}; calibrate anew or remove it")
+    if missing := [name for name in Passport.model_fields if name not in data]:
+        raise StartupError(f"passport {path}: {missing[0]} is missing; calibrate anew or remove it")
     return passport
 
 

@@ -335,6 +335,15 @@ def test_the_published_schema_is_the_models(tmp_path: Path) -> None:
             jsonschema.validate({**good, **wrong}, schema())
 
 
+def test_the_counts_of_another_motor_are_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAAS_COUNTS_PER_TURN", "445.44")
+    assert load_passport(tmp_path / "current.json").counts_per_turn == 445.44
+    for wrong in ("many", "3", "nan"):
+        monkeypatch.setenv("RAAS_COUNTS_PER_TURN", wrong)
+        with pytest.raises(StartupError, match=f"RAAS_COUNTS_PER_TURN={wrong}: use the counts of one turn"):
+            load_passport(tmp_path / "current.json")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -346,6 +355,8 @@ def test_the_published_schema_is_the_models(tmp_path: Path) -> None:
         ('{"gravity": {"value": "NaN"}}', "gravity.value"),
         ('{"dead_zone_duty": {"value": 0.9}}', "dead_zone_duty is 0.9"),
         ('{"counts_per_turn": 0}', "counts_per_turn"),
+        ("{}", "schema_version is missing; calibrate anew or remove it"),
+        ('{"schema_version": 1, "version": "2026-11-20.1"}', "robot is missing"),
     ],
 )
 def test_an_absurd_passport_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
