@@ -76,7 +76,8 @@ def test_fork_runs_only_the_commit_that_was_named(lab: Lab, stepping: Stepping) 
     world = lab.stack.world
     world.user("bob")
     fork = world.fork(name, "bob")["full_name"]
-    sha = world.push(fork, stepping(5), user="bob", branch="gift")
+    files = {**stepping(5), ".raas.yml": "version: 1\non: {pull_request: false}\n"}  # only a comment runs it
+    sha = world.push(fork, files, user="bob", branch="gift")
     pull = world.open_pull(name, head="bob:gift", user="bob", title="A gift")
     world.comment(name, pull["number"], "/raas run", user="ada")
     lab.wait_for_reply(name, pull["number"], "/raas run")
