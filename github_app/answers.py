@@ -14,7 +14,7 @@ from werkzeug.exceptions import InternalServerError
 
 from github_app.claims import KeySpentError, NoSuchRunnerError
 from github_app.db import DatabaseError
-from github_app.github import GitHubUnavailableError, SourceError
+from github_app.github_errors import GitHubUnavailableError, SourceError
 from github_app.jobs import IllegalMoveError
 from github_app.leases import BadLogError, CancelledError, ReleasedError, StaleFenceError
 from github_app.moves import NoSuchJobError

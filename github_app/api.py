@@ -17,7 +17,6 @@ from github_app import (
     artifacts,
     background,
     claims,
-    github,
     leases,
     services,
     tokens,
@@ -29,6 +28,7 @@ from github_app.models import Job, Runner
 from github_app.moves import utc_now
 from github_app.rules import RobotRules
 from github_app.services import Services
+from github_app.source import open_source
 from github_app.swift_claim import Claimed
 from runner.protocol import (
     FENCE_HEADER,
@@ -174,7 +174,7 @@ def source(job_id: int) -> Response:
         SPOOL_MEMORY, mode="w+b", dir=str(here.settings.data_dir)
     )
     try:
-        with github.open_source(here.github, job) as chunks:
+        with open_source(here.github, job) as chunks:
             for chunk in chunks:
                 spool.write(chunk)
     except BaseException:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -35,10 +35,10 @@ from github_app.github_errors import (
     InvalidError,
     NotFoundError,
     RateLimitedError,
-    SourceError,
+    of_status,
 )
 from github_app.github_transport import KeptTransport
-from github_app.models import Job, Repository
+from github_app.models import Repository
 from github_app.policy import PullRequestFacts
 from github_app.rate_limits import RateLimits
 
@@ -50,8 +50,6 @@ __all__ = [
     "InvalidError",
     "NotFoundError",
     "RateLimitedError",
-    "SourceError",
-    "open_source",
 ]
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
@@ -372,47 +370,11 @@ class GitHub:
                 self._limits.block(installation, until)
             raise RateLimitedError(f"{what}: GitHub's rate limit is reached", until) from error
         except RequestFailed as error:
-            raise _of_status(error.response.status_code)(f"{what}: {_words(error)}") from error
+            raise of_status(error.response.status_code)(f"{what}: {_words(error)}") from error
         except RequestError as error:
             raise GitHubUnavailableError(f"{what}: {error.exc!r}") from error
         except (GitHubException, ValueError) as error:
             raise GitHubUnavailableError(f"{what}: {error!r}") from error
-
-
-@contextmanager
-def open_source(github: GitHub, job: Job) -> Iterator[Iterator[bytes]]:
-    """The gzipped tarball of exactly the job's commit, at most `source_bytes_max` of the settings long.
-
-    It is asked of the repository the App is installed on, where the commits of its pull requests can be
-    had too: the App has no token for a private fork.
-
-    Raises:
-        SourceError: No such commit or repository; or, while reading, too long.
-        GitHubUnavailableError: Later, perhaps.
-    """
-    try:
-        with github.tarball(job.repository, job.sha) as chunks:
-            yield _bounded(chunks, github.settings.source_bytes_max)
-    except (NotFoundError, InvalidError) as error:
-        raise SourceError(
-            f"GitHub has no commit {job.sha} in {job.repository.full_name} any more; push it again.",
-        ) from error
-    except ForbiddenError as error:
-        raise SourceError(
-            f"The App may not read {job.repository.full_name} any more; check its installation.",
-        ) from error
-
-
-def _bounded(chunks: Iterator[bytes], size_max: int) -> Iterator[bytes]:
-    length = 0
-    for chunk in chunks:
-        length += len(chunk)
-        if length > size_max:
-            raise SourceError(
-                f"The repository is larger than {size_max // 1_000_000} MB packed; "
-                "remove large files from it, or download them elsewhere.",
-            )
-        yield chunk
 
 
 def _shaped(response: githubkit.Response[Any], what: str, shape: TypeAdapter[_T]) -> _T:
@@ -424,14 +386,6 @@ def _shaped(response: githubkit.Response[Any], what: str, shape: TypeAdapter[_T]
 
 def _path(repository: Repository) -> str:
     return f"/repos/{quote(repository.full_name)}"
-
-
-def _of_status(status: int) -> Callable[[str], GitHubError]:
-    if status in (404, 410, 451):
-        return NotFoundError
-    if status in (401, 403):
-        return ForbiddenError
-    return InvalidError if status < 500 else GitHubUnavailableError
 
 
 def _words(error: RequestFailed) -> str:

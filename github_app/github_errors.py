@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 
@@ -35,3 +36,12 @@ class RateLimitedError(GitHubUnavailableError):
 
 class SourceError(Exception):
     """The source of a job cannot be had, ever; the message is for the job's reason."""
+
+
+def of_status(status: int) -> Callable[[str], GitHubError]:
+    """The error that an HTTP status of GitHub's API means."""
+    if status in (404, 410, 451):
+        return NotFoundError
+    if status in (401, 403):
+        return ForbiddenError
+    return InvalidError if status < 500 else GitHubUnavailableError
