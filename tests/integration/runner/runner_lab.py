@@ -98,6 +98,10 @@ class Lab:
             rows = database.execute("SELECT kind FROM job_events WHERE job_id = ? ORDER BY id", (number,))
             return [kind for (kind,) in rows]
 
+    def log_of(self, number: str) -> bytes:
+        """What the runner has of the job's output; nothing where it does not hold it."""
+        return b"".join(log.read_bytes() for log in self.data.glob(f"jobs/{number}-*/log"))
+
     def stepping(self, number: str) -> None:
         """Wait until the program of the job has printed some steps."""
         (log,) = self.data.glob(f"jobs/{number}-*/log")

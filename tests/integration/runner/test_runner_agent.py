@@ -135,6 +135,17 @@ def test_killed_while_preparing_gives_the_job_back(lab: Lab) -> None:
     assert lab.sessions(number) == 1
 
 
+def test_killed_during_the_precheck_gives_the_job_back(lab: Lab) -> None:
+    number = lab.push("import time\ntime.sleep(60)\n", {".raas.yml": "precheck: simulation\n"})
+    wait_until(lambda: b"precheck in" in lab.log_of(number), 30, "the precheck")
+    lab.runner.kill()
+    lab.restart_runner()
+    wait_until(lambda: lab.events(number)[2:4] == ["released", "claimed"], 60, "the second attempt")
+    lab.cancel(number)
+    assert lab.until(number, "completed")["conclusion"] == "cancelled"
+    assert lab.sessions(number) == 0
+
+
 def test_killed_between_the_claim_and_its_note_strands_nothing(lab: Lab) -> None:
     """The server answered the claim, and the runner died before it could write the job down."""
     lab.runner.stop()
