@@ -324,9 +324,9 @@ def main() -> None:
     if settings.cpus:
         os.sched_setaffinity(0, settings.cpus)
     os.nice(10)
-    path = Path(settings.folder, SOCKET)
-    server = _Server(str(path), Index(settings))
-    path.chmod(0o666)  # its folder is made for one installation; the container's user opens it
+    os.chdir(settings.folder)  # a socket's path may have 107 characters, so it gets a short one
+    server = _Server(SOCKET, Index(settings))
+    Path(SOCKET).chmod(0o666)  # its folder is made for one installation; the container's user opens it
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("ready", flush=True)
     sys.stdin.read()

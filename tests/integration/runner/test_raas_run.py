@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from package_server import serving, wheel
 
 from demo.processes import script, wait_until
 from raas_gym.control import ControlClient, ControlError
@@ -241,3 +242,21 @@ def test_the_container_is_the_runners_own(repository: Repository) -> None:
     assert (host["NetworkMode"], host["ReadonlyRootfs"], host["CapDrop"]) == ("none", True, ["ALL"])
     assert host["PidsLimit"] == 256
     assert host["Memory"] == 1024 << 20
+
+
+def test_requirements_are_installed_as_on_a_host(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as index:
+        index.add(wheel("spoon", "1.2", {"spoon.py": b"SAYS = 'a spoon'\n"}))
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+        monkeypatch.setenv("RAAS_CACHE_DIR", str(repository.folder.parent / "cache"))
+        program = STEPPING.format(steps=3) + "import spoon\nprint(spoon.SAYS)\n"
+        repository.write({"run.py": program, "requirements.txt": "spoon==1.2\nnumpy\n"})
+        assert "\na spoon\n" in repository.run()
+        shutil.rmtree(repository.out)
+        repository.write({"requirements.txt": "numpy\nspoon==3\n"})
+        told = repository.run(status=1)
+    assert "No matching distribution found for spoon==3" in told
+    assert "  requirements.txt:2: Not installed" in told
