@@ -1,20 +1,21 @@
 """Deliveries are stored in groups: those that arrive within a moment share one commit.
 
 A durable commit takes milliseconds whatever is in it, so one commit a delivery would bound the server to a
-few hundred a second. The first comer waits while others join; they wait for its commit.
+few hundred a second. The first comer waits while others join; they wait for its commit. Whoever comes during
+a commit joins the next one, which the first of them makes: nobody queues for a lock that is of no more use.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from github_app.db import Database
+from github_app.db import Database, DatabaseError
 from github_app.models import Delivery
 
 GROUP_MAX = 200
@@ -44,6 +45,8 @@ class _Ticket:
     arrival: Arrival
     stored: bool | None = None
     error: Exception | None = None
+    turn: threading.Event = field(default_factory=threading.Event)
+    """Set once it is settled, or once it is this one's turn to commit."""
 
     @property
     def settled(self) -> bool:
@@ -55,8 +58,8 @@ class Intake:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._committing = threading.Lock()
         self._entering = threading.Lock()
+        self._led = False
         self._waiting: list[_Ticket] = []
 
     def store(self, arrival: Arrival) -> bool:
@@ -71,14 +74,35 @@ class Intake:
         ticket = _Ticket(arrival)
         with self._entering:
             self._waiting.append(ticket)
-        while not ticket.settled:
-            with self._committing:
-                if not ticket.settled:
-                    self._gather()
-                    self._commit(self._group())
+            leads, self._led = not self._led, True
+        if not leads:
+            ticket.turn.wait()
+        if not ticket.settled:
+            self._lead()
         if ticket.error is not None:
             raise ticket.error
         return bool(ticket.stored)
+
+    def _lead(self) -> None:
+        """Commit the group that begins with one's own ticket, and name the next who does."""
+        group: list[_Ticket] = []
+        try:
+            self._gather()
+            group = self._group()
+            self._commit(group)
+        except BaseException:  # this greenlet is being ended: those who wait for it must hear of it
+            group = group or self._group()
+            for ticket in group:
+                ticket.error = ticket.error or DatabaseError("the server is stopping; send it again")
+            raise
+        finally:
+            with self._entering:
+                following = self._waiting[0] if self._waiting else None
+                self._led = following is not None
+            for ticket in group:
+                ticket.turn.set()
+            if following is not None:
+                following.turn.set()
 
     def _gather(self) -> None:
         latest, before = time.monotonic() + GATHER_MAX_S, 0
