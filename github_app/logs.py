@@ -32,11 +32,13 @@ class _Context(logging.Filter):
     """Puts the request's number and the job's onto each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request = g.get("request_id") if has_request_context() else None
-        if not hasattr(record, "job"):
-            record.job = (request.view_args or {}).get("job_id") if has_request_context() else None
-        job = f"job {record.job}" if record.job else ""
-        record.context = " ".join(filter(None, (record.request, job))) or "-"
+        there = has_request_context()
+        number = g.get("request_id") if there else None
+        about_job = getattr(record, "job", None) or (
+            (request.view_args or {}).get("job_id") if there else None
+        )
+        record.request, record.job = number, about_job
+        record.context = " ".join(filter(None, (number, f"job {about_job}" if about_job else ""))) or "-"
         return True
 
 
