@@ -68,4 +68,4 @@ def test_every_accepted_example_is_processed(
     assert stored()
     for row in stored():
         assert row.processed_at is not None, (row.event, row.error)
-        assert row.error is None or "RAAS_GITHUB_APP_ID" in row.error
+        assert row.error is None or "the GitHub App is not set up" in row.error
