@@ -171,7 +171,7 @@ def main() -> None:
     database = Database(url)
     database.upgrade()
     names = add_runners(database)
-    server = ServerProcess(Path(tempfile.mkdtemp()) / "data", DATABASE_URL=url)
+    server = ServerProcess(Path(tempfile.mkdtemp()) / "data", DATABASE_URL=url, WORKERS="1")
     here, there = multiprocessing.Pipe()
     crowd = multiprocessing.get_context("spawn").Process(target=runners, args=(server.url, names, there))
     try:
