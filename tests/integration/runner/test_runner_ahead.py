@@ -44,6 +44,10 @@ def lab(running: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def scene(lab: Lab) -> tuple[str, str]:
+    return one_at_hand_and_one_ahead(lab)
+
+
+def one_at_hand_and_one_ahead(lab: Lab) -> tuple[str, str]:
     """One job that moves the robot, and one that waits for it, prepared."""
     at_hand = lab.push(LONG, SOON)
     lab.until(at_hand, "running")
@@ -85,9 +89,9 @@ def test_it_begins_as_soon_as_the_robot_is_free(lab: Lab, scene: tuple[str, str]
     assert lab.events(following) == ["queued", "claimed", "running", "finished"]
 
 
-def test_a_robot_that_is_idle_gets_it(lab: Lab, scene: tuple[str, str]) -> None:
-    at_hand, following = scene
-    idle = another_robot(lab)
+def test_a_robot_that_is_idle_gets_it(lab: Lab) -> None:
+    idle = another_robot(lab)  # before the session begins, which is short
+    at_hand, following = one_at_hand_and_one_ahead(lab)
     got = idle.claim(WISH)
     assert got is not None
     assert str(got.id) == following
