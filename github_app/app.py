@@ -23,6 +23,7 @@ from github_app import (
     plot_page,
     policy_pages,
     public,
+    replay,
     schema,
     services,
     setup,
@@ -95,6 +96,7 @@ def create_app(settings: Settings) -> Flask:
         live.blueprint,
         artifacts.blueprint,
         plot_page.blueprint,
+        replay.blueprint,
         pages.blueprint,
         policy_pages.blueprint,
         setup.blueprint,
@@ -109,6 +111,7 @@ def create_app(settings: Settings) -> Flask:
     app.add_template_global(auth.login_name, "signed_in_as")
     _health(app)
     _headers(app)
+    app.wsgi_app = webhooks.Front(app)  # type: ignore[method-assign]  # Flask's own way to wrap an app
     return app
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from github_app import live, public, services
+from github_app import live, public, replay_data, services
 from raas_gym.version import __version__
 from runner import protocol
 
@@ -99,6 +99,14 @@ def operations() -> tuple[Operation, ...]:
             query=public.JobQuery,
         ),
         Operation("get", "/api/v1/jobs/{job_id}", "One job", answer=public.JobView, errors=(404,)),
+        Operation(
+            "get",
+            "/api/v1/jobs/{job_id}/trajectory",
+            "What was recorded in one session, thinned out for a replay, with the simulation's ghost",
+            answer=replay_data.Replay,
+            errors=(404, 422),
+            query=replay_data.ReplayQuery,
+        ),
         Operation(
             "get",
             "/api/v1/jobs/{job_id}/events",

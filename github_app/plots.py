@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -24,9 +25,24 @@ NAMES = ("trajectory.npz", "session-0/trajectory.npz")
 POINTS_MAX = 1000
 PANELS_MAX = 6
 WIDTH, HEIGHT, LEFT, RIGHT, GAP = 860, 110, 74, 848, 26
-INK, GRID, MEASURED, ASKED, BAND = "#1f2328", "#d0d7de", "#0969da", "#bc4c00", "#dafbe1"
 LABELS = {"theta": "angle [rad]", "theta_dot": "speed [rad/s]", "applied": "torque applied"}
 _QUOTES = {'"': "&quot;"}
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Of one picture; the names of the style sheet's tokens."""
+
+    paper: str
+    ink: str
+    line: str
+    angle: str
+    torque: str
+    good: str
+
+
+LIGHT = Colours("#ffffff", "#1f2328", "#d0d7de", "#0969da", "#bc4c00", "#dafbe1")
+DARK = Colours("#161b22", "#e8ecf1", "#2a323c", "#82b4ff", "#ff9e64", "#14342a")
 
 
 def plotted(view: JobView) -> bool:
@@ -34,7 +50,7 @@ def plotted(view: JobView) -> bool:
     return any(artifact.name in NAMES for artifact in view.artifacts)
 
 
-def svg(trajectory: Trajectory) -> str:
+def svg(trajectory: Trajectory, *, dark: bool = False) -> str:
     """The first episode: a panel for each measured value and each applied action, one time axis.
 
     Every number is bounded and every text escaped: a recording is made by the controller, but its header
@@ -43,21 +59,22 @@ def svg(trajectory: Trajectory) -> str:
     shown = trajectory.episode(0)
     header = shown.header
     names = [*header.observation_columns, *header.applied_columns][:PANELS_MAX]
+    colours = DARK if dark else LIGHT
     height = len(names) * (HEIGHT + GAP) + 40
     title = escape(one_line(f"{header.env_id} on {header.robot}", 100), _QUOTES)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
         f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}" '
-        f'font-family="sans-serif" font-size="11" fill="{INK}">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'font-family="sans-serif" font-size="11" fill="{colours.ink}">',
+        f'<rect width="{WIDTH}" height="{height}" fill="{colours.paper}"/>',
         f'<text x="{LEFT}" y="16" font-size="13">{title}</text>',
     ]
     for number, name in enumerate(names):
-        parts += _panel(shown, name, 28 + number * (HEIGHT + GAP), last=number == len(names) - 1)
+        parts += _panel(shown, name, 28 + number * (HEIGHT + GAP), colours, last=number == len(names) - 1)
     return "".join([*parts, "</svg>"])
 
 
-def _panel(shown: Trajectory, name: str, top: int, *, last: bool) -> Iterator[str]:
+def _panel(shown: Trajectory, name: str, top: int, colours: Colours, *, last: bool) -> Iterator[str]:
     t, values = _kept(shown["t"], shown[name])
     if not len(t):
         return
@@ -71,13 +88,13 @@ def _panel(shown: Trajectory, name: str, top: int, *, last: bool) -> Iterator[st
             for edge in (min(UPRIGHT_BAND, high), max(-UPRIGHT_BAND, low))
         )
         size = f'width="{RIGHT - LEFT}" height="{max(0.0, lower - upper):.1f}"'
-        yield f'<rect x="{LEFT}" y="{upper:.1f}" {size} fill="{BAND}"/>'
+        yield f'<rect x="{LEFT}" y="{upper:.1f}" {size} fill="{colours.good}"/>'
     for share in (0.0, 0.5, 1.0):
         y, value = top + share * HEIGHT, high - share * (high - low)
-        yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{GRID}"/>'
+        yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{colours.line}"/>'
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>'
     yield f'<text x="{LEFT}" y="{top - 4}">{escape(one_line(LABELS.get(name, name), 60))}</text>'
-    colour = ASKED if name.startswith("applied") else MEASURED
+    colour = colours.torque if name.startswith("applied") else colours.angle
     # An angle that passes the bottom jumps by a turn: no line is drawn across.
     breaks = np.abs(np.diff(values, prepend=values[0])) > (math.pi if name == "theta" else math.inf)
     line = "".join(

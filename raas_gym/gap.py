@@ -18,6 +18,8 @@ from raas_gym.trajectory import Trajectory
 
 AHEAD = 0.2
 """Seconds of prediction: every effect has time to show, and an upright error grows threefold at most."""
+RESEED = 0.5
+"""A ghost begins anew from the measurement this often [s]: later it would show nothing but chaos."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,33 @@ def prediction_gap(trajectory: Trajectory, params: PendulumParams, ahead_s: floa
     """
     header, rows = trajectory.header, trajectory.episode(0)
     ahead = round(ahead_s / header.dt)
-    if ahead < 1 or not math.isclose(params.dt, header.dt):
-        raise ValueError(
-            f"a prediction needs at least one tick of {header.dt} s, and parameters with that dt"
-        )
+    _check(header.dt, params, ahead)
     ticks = _Ticks(rows, params)
     errors = [ticks.error(start, ahead) for start in range(len(rows) - ahead)]
     theta, theta_dot = np.array(errors, dtype=np.float64).reshape(-1, 2).T
     return Gap(theta, theta_dot)
+
+
+def ghost(trajectory: Trajectory, params: PendulumParams, every_s: float = RESEED) -> NDArray[np.float64]:
+    """θ of a simulation that runs beside the first episode, (ticks,), rad within [−π, π).
+
+    It gets the actions that were really applied, and starts from the measurement at every `every_s` seconds:
+    at those ticks it is the measured θ, and between them it drifts as the gap says. Raises ValueError as
+    `prediction_gap` does.
+    """
+    header, rows = trajectory.header, trajectory.episode(0)
+    every = round(every_s / header.dt)
+    _check(header.dt, params, every)
+    ticks = _Ticks(rows, params)
+    found: list[float] = []
+    for start in range(0, len(rows), every):
+        found += [wrapped(theta) for theta in ticks.path(start, min(every, len(rows) - start))]
+    return np.array(found, dtype=np.float64)
+
+
+def _check(dt: float, params: PendulumParams, ticks: int) -> None:
+    if ticks < 1 or not math.isclose(params.dt, dt):
+        raise ValueError(f"a prediction needs at least one tick of {dt} s, and parameters with that dt")
 
 
 class _Ticks:
@@ -90,6 +111,15 @@ class _Ticks:
         theta, theta_dot = state[:2] if self._sensor is None else self._sensor(state)
         end = start + ahead
         return wrapped(self._theta[end] - theta), self._theta_dot[end] - theta_dot
+
+    def path(self, start: int, ticks: int) -> list[float]:
+        """θ at `start` and the ticks after it, `ticks` values, rad, unwrapped."""
+        state = self._seed(start)
+        found = [state[0]]
+        for tick in range(start, start + ticks - 1):
+            state = self._steps[tick](state, self._drives[tick + 1])
+            found.append(state[0])
+        return found
 
     def _seed(self, start: int) -> State:
         """The state at a tick, from what was measured there.
