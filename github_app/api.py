@@ -18,6 +18,7 @@ from github_app import (
     background,
     claims,
     leases,
+    previews,
     services,
     tokens,
 )
@@ -262,10 +263,12 @@ def artifact_stored(job_id: int, artifact_id: int) -> Response:
     if row.stored_at is not None:
         return answers.nothing()
     blob = artifacts.blob_of(row)
-    here.store.confirm(blob)
+    kept = here.store.confirm(blob)
+    head = previews.head(here.store, kept, row.name)
     with here.db.write() as session:
         row = artifacts.find(session, leases.held(session, holder, or_lost=True), artifact_id)
-        artifacts.mark_stored(row, blob, utc_now())
+        artifacts.mark_stored(row, blob, kept, head, utc_now())
+    here.store.settle(blob)
     return answers.nothing()
 
 

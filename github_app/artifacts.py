@@ -86,15 +86,26 @@ def find(session: Session, job: Job, artifact_id: int) -> Artifact:
     return row
 
 
-def mark_stored(row: Artifact, blob: Blob, now: datetime) -> None:
-    """Make it visible, if it is still the file that was confirmed.
+def mark_stored(row: Artifact, offered: Blob, kept: Blob, head: bytes | None, now: datetime) -> None:
+    """Make it visible, if it is still the file that was confirmed. Repeats change nothing.
+
+    Args:
+        row: Of the file.
+        offered: What the runner was told to upload.
+        kept: The same after it was confirmed.
+        head: Its first bytes, if a page can show them.
+        now: The time.
 
     Raises:
         ApiError: Meanwhile another file was offered under the name (409).
     """
-    if blob_of(row) != blob:
+    if row.stored_at is not None:
+        return
+    if blob_of(row) != offered:
         raise ApiError(409, "changed", f"another file was offered as {row.name}; upload that one")
-    row.stored_at = row.stored_at or now
+    row.stored_at = now
+    row.place = kept.key if kept != offered else None
+    row.head = head
 
 
 def listing(session: Session, job: Job) -> list[Artifact]:
@@ -106,7 +117,8 @@ def listing(session: Session, job: Job) -> list[Artifact]:
 
 def blob_of(row: Artifact) -> Blob:
     """The row's place in the store. The digest is part of it: another file never overwrites this one."""
-    return Blob(f"{job_prefix(row.job_id)}{row.id}-{row.sha256[:16]}", row.size, row.sha256)
+    key = row.place or f"{job_prefix(row.job_id)}{row.id}-{row.sha256[:16]}"
+    return Blob(key, row.size, row.sha256)
 
 
 def url_of(settings: Settings, row: Artifact) -> str:
@@ -116,9 +128,9 @@ def url_of(settings: Settings, row: Artifact) -> str:
 
 def delivery_of(name: str) -> Delivery:
     """How a browser shall treat a file of this name."""
-    guessed = mimetypes.guess_type(name, strict=False)[0] or ""
-    shown = guessed in SHOWN
-    content_type = guessed if shown else "application/octet-stream"
+    guessed, packed = mimetypes.guess_type(name, strict=False)
+    shown = packed is None and guessed in SHOWN
+    content_type = guessed if shown and guessed else "application/octet-stream"
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
     file_name = name.rpartition("/")[2]

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import artifacts, joblog, outlook
+from github_app import artifacts, joblog, outlook, previews
 from github_app.config import Settings
 from github_app.jobs import Status
 from github_app.models import Job, JobEvent
 from github_app.outlook import Waiting
+from github_app.previews import Preview
 from runner.protocol import Conclusion, Finish
 
 LOG_TAIL_MAX = 64 * 1024
@@ -34,11 +35,12 @@ class FileError:
 
 @dataclass(frozen=True)
 class Link:
-    """An artifact: its name, length in bytes and address."""
+    """An artifact: its name, length in bytes and address, and what a page shows of it."""
 
     name: str
     size: int
     url: str
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class JobView:
     log: str
     artifacts: tuple[Link, ...]
     steps: tuple[Step, ...]
+    files_removed_at: datetime | None = None
 
 
 def load(
@@ -137,13 +140,16 @@ def load(
         log="" if brief else log_tail(session, job, log_max, settings),
         artifacts=() if brief else _artifacts(session, job, url),
         steps=() if brief else _steps(session, job),
+        files_removed_at=job.files_removed_at,
     )
 
 
 def _artifacts(session: Session, job: Job, url: str) -> tuple[Link, ...]:
+    files = artifacts.listing(session, job)
+    shown = previews.of_files(session, files)
     return tuple(
-        Link(artifact.name, artifact.size, f"{url}/artifacts/{quote(artifact.name)}")
-        for artifact in artifacts.listing(session, job)
+        Link(file.name, file.size, f"{url}/artifacts/{quote(file.name)}", shown.get(file.id))
+        for file in files
     )
 
 

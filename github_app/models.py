@@ -299,7 +299,13 @@ class LogChunk(Base):
 
 
 class Artifact(Base):
-    """A file a job left behind. `stored_at` is unset until its upload is confirmed."""
+    """A file a job left behind.
+
+    Attributes:
+        stored_at: Unset until its upload is confirmed.
+        place: Where the confirmed file lies in the store, if not where it was uploaded to.
+        head: Its first bytes, where a page can show them (`previews`).
+    """
 
     __tablename__ = "artifacts"
 
@@ -310,6 +316,8 @@ class Artifact(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     stored_at: Mapped[datetime | None]
+    place: Mapped[str | None] = mapped_column(String(100))
+    head: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
     __table_args__ = (UniqueConstraint("job_id", "attempt", "name"),)
 

@@ -35,7 +35,8 @@ from github_app.wording import moment
 blueprint = Blueprint("pages", __name__)
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'{files}; "
+    "media-src 'self'{files}; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 LOG_BYTES_SHOWN = 48 * 1024
@@ -129,10 +130,15 @@ blueprint.add_app_template_filter(moment, "moment")
 blueprint.add_app_template_filter(one_line, "shown")
 
 
+def content_policy(files: str) -> str:
+    """What pages may do: nothing from elsewhere, but pictures and films of the artifact store at `files`."""
+    return POLICY.format(files=f" {files}" if files else "")
+
+
 @blueprint.after_app_request
 def guard(response: Response) -> Response:
     """What browsers are told about every answer that does not say otherwise itself."""
-    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers.setdefault("Content-Security-Policy", content_policy(services.current().store.origin))
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     return response

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import secrets
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,11 +59,25 @@ class S3Store:
             else session.client("s3", region, endpoint_url=outside, config=config)
         )
 
+    @cached_property
+    def origin(self) -> str:
+        """Of the endpoint that browsers are sent to; empty without credentials, for then no file comes."""
+        try:
+            parts = urlsplit(self.address(Blob("x", 0, ""), Delivery("text/plain", "inline")))
+        except _ERRORS:
+            return ""
+        return f"{parts.scheme}://{parts.netloc}"
+
     def upload(self, blob: Blob) -> ArtifactUpload:
-        """A presigned PUT. Length, type and claimed SHA-256 are signed, so the store refuses others."""
+        """A presigned PUT. Length, type and claimed SHA-256 are signed, so the store refuses others.
+
+        Amazon's also refuses a content of another SHA-256. Others need not, and would then let the address be
+        used again, as long as it is valid, to put something else in a confirmed file's place. There the
+        address is that of a waiting place, out of which `confirm` copies.
+        """
         checksum = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
         parameters = {
-            **self._object(blob),
+            **self._object(blob if self._amazon else _waiting(blob)),
             "ContentLength": blob.size,
             "ContentType": "application/octet-stream",
             "ChecksumSHA256": checksum,
@@ -73,23 +90,45 @@ class S3Store:
         }
         return ArtifactUpload(url=url, headers=headers)
 
-    def confirm(self, blob: Blob) -> None:
-        """By Amazon's own checksum; any other store is made to hand the file over once.
+    def confirm(self, blob: Blob) -> Blob:
+        """By Amazon's own checksum; any other store is made to copy the file and to hand the copy over once.
 
-        Some keep the checksum that the uploader claims without looking at the content (rclone's does).
+        Some keep the checksum that the uploader claims without looking at the content (rclone's does). The
+        copy has a name of its own to which no address was ever signed, so what was looked at stays.
         """
+        arrived = blob if self._amazon else _waiting(blob)
         try:
-            head = self._client.head_object(**self._object(blob), ChecksumMode="ENABLED")
+            head = self._client.head_object(**self._object(arrived), ChecksumMode="ENABLED")
             if head["ContentLength"] != blob.size:
                 raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
+            kept = blob if self._amazon else self._copied(blob)
             known = head.get("ChecksumSHA256") if self._amazon else None
-            found = base64.b64decode(known).hex() if known else self._digest(blob)
+            found = base64.b64decode(known).hex() if known else self._digest(kept)
+            if found != blob.sha256 and kept != blob:
+                self._client.delete_object(**self._object(kept))
         except _ERRORS as error:
             if _status(error) == 404:
                 raise UploadRefusedError("the file has not been uploaded; PUT it first") from error
             raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
         if found != blob.sha256:
             raise UploadRefusedError("the content is not what was offered: its SHA-256 differs")
+        return kept
+
+    def settle(self, blob: Blob) -> None:
+        """Remove what waits; `remove_job` gets what stays because the store is away."""
+        if not self._amazon:
+            with contextlib.suppress(*_ERRORS):
+                self._client.delete_object(**self._object(_waiting(blob)))
+
+    def head(self, blob: Blob, size: int) -> bytes:
+        """A range of it; an empty file has none."""
+        if not blob.size:
+            return b""
+        try:
+            answer = self._client.get_object(**self._object(blob), Range=f"bytes=0-{size - 1}")
+            return bytes(answer["Body"].read(size))
+        except _ERRORS as error:
+            raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
 
     def local_path(self, blob: Blob) -> Path | None:
         """It is elsewhere."""
@@ -133,6 +172,11 @@ class S3Store:
             ) from error
         return f"artifacts are kept in s3://{self._bucket}/{self._prefix}"
 
+    def _copied(self, blob: Blob) -> Blob:
+        kept = replace(blob, key=f"{blob.key}-{secrets.token_hex(8)}")
+        self._client.copy_object(**self._object(kept), CopySource=self._object(_waiting(blob)))
+        return kept
+
     def _digest(self, blob: Blob) -> str:
         digest = hashlib.sha256()
         for piece in self._client.get_object(**self._object(blob))["Body"].iter_chunks(PIECE):
@@ -144,6 +188,11 @@ class S3Store:
 
     def _named(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
+
+
+def _waiting(blob: Blob) -> Blob:
+    """Where it is uploaded to, until it is confirmed."""
+    return replace(blob, key=f"{blob.key}.waiting")
 
 
 def _status(error: Exception) -> int:

@@ -57,11 +57,28 @@ class Store(Protocol):
     def upload(self, blob: Blob) -> ArtifactUpload:
         """Where, and with which headers, to `PUT` the file."""
 
-    def confirm(self, blob: Blob) -> None:
-        """Make sure that the file arrived whole.
+    @property
+    def origin(self) -> str:
+        """`scheme://host` that `address` sends browsers to; empty where files come from this server."""
+
+    def confirm(self, blob: Blob) -> Blob:
+        """Make sure that the file arrived whole, and that nothing uploaded later can take its place.
+
+        Returns:
+            The file where it lies from now on.
 
         Raises:
             UploadRefusedError: It did not.
+        """
+
+    def settle(self, blob: Blob) -> None:
+        """Clear away what confirming an upload left over; failing to does no harm."""
+
+    def head(self, blob: Blob, size: int) -> bytes:
+        """The first bytes of a confirmed file, at most `size`.
+
+        Raises:
+            StoreError: It cannot be read now.
         """
 
     def local_path(self, blob: Blob) -> Path | None:
@@ -158,11 +175,28 @@ class FileStore:
         finally:
             partial.unlink(missing_ok=True)
 
-    def confirm(self, blob: Blob) -> None:
-        """A file under its name is whole: it was checked before it got there."""
+    @property
+    def origin(self) -> str:
+        """Files come from this server."""
+        return ""
+
+    def confirm(self, blob: Blob) -> Blob:
+        """A file under its name is whole: it was checked before it got there, as any later one will be."""
         path = self._path(blob)
         if not path.is_file() or path.stat().st_size != blob.size:
             raise UploadRefusedError("the file has not been uploaded; PUT it first")
+        return blob
+
+    def settle(self, blob: Blob) -> None:
+        """Nothing is left over."""
+
+    def head(self, blob: Blob, size: int) -> bytes:
+        """From the file."""
+        try:
+            with self._path(blob).open("rb") as file:
+                return file.read(size)
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path(blob)} ({error.strerror}); check its owner") from error
 
     def local_path(self, blob: Blob) -> Path | None:
         """The file."""
