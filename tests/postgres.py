@@ -11,10 +11,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL, Identifier
+
+from demo.processes import end_with_parent
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -63,6 +66,11 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
+        if not self.start_once():
+            raise RuntimeError((self._dir / "log").read_text())
+
+    def start_once(self) -> bool:
+        """Start the server; False where it ended at once (what a killed one left may still be ending)."""
         options = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -79,12 +87,20 @@ class Cluster:
                 cwd=self._dir,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                preexec_fn=partial(end_with_parent, signal.SIGQUIT),  # noqa: PLW1509  # one system call
             )
         deadline = time.monotonic() + 60
         while not self._answers():
-            if time.monotonic() > deadline:
-                raise RuntimeError((self._dir / "log").read_text())
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                return False
             time.sleep(0.05)
+        return True
+
+    @property
+    def pid(self) -> int:
+        """The server's process id; its children are the connections and its own workers."""
+        assert self._server is not None
+        return self._server.pid
 
     def _answers(self) -> bool:
         try:

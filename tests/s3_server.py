@@ -16,23 +16,29 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
 START_S = 60.0
 
 
+def command(root: Path) -> tuple[list[str], str]:
+    """What serves `root`, and the address at which it will."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    program = str(Path(sysconfig.get_path("scripts")) / "rclone")
+    options = ["--addr", address, "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null"]
+    return [program, "serve", "s3", *options, str(root)], f"http://{address}"
+
+
 @contextlib.contextmanager
 def serve(root: Path) -> Iterator[str]:
     """Serve `root`, with one bucket named `bucket`, until the end; yields the address."""
     (root / "bucket").mkdir(exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    program = Path(sysconfig.get_path("scripts")) / "rclone"
-    options = ["--addr", address, "--auth-key", f"{ACCESS},{SECRET}", "--config", "/dev/null"]
-    server = subprocess.Popen([program, "serve", "s3", *options, root], stderr=subprocess.DEVNULL)
+    words, url = command(root)
+    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
-        while not _listens(address):
+        while not listens(url):
             assert server.poll() is None, "rclone ended at once"
             assert time.monotonic() < deadline, "rclone does not listen"
             time.sleep(0.05)
-        yield f"http://{address}"
+        yield url
     finally:
         server.terminate()
         server.wait(10)
@@ -43,7 +49,8 @@ def settings(url: str) -> dict[str, str]:
     return {"ARTIFACTS": f"s3://bucket/{secrets.token_hex(4)}/prefix", "S3_ENDPOINT_URL": url}
 
 
-def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
+def listens(url: str) -> bool:
+    """Whether somebody does at that address."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0

@@ -11,19 +11,19 @@ from random import Random
 from time import monotonic, sleep
 
 from demo.processes import wait_until
-from demo.stack import Stack
+from tests.chaos.grounds import Plan, Site
 from tests.chaos.programs import Program, choose
 from tests.chaos.records import Records
-from tests.chaos.troubles import Hit, Troubles
+from tests.chaos.troubles import DATABASE, Hit, Troubles
 
-FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5"}
-"""A short lease, so that a lost runner is noticed while the campaign lasts."""
 OWNERS = ("ada", "bob")
 AHEAD = 4
 """Jobs that wait at once: the queue is never empty and never long."""
 LOOK_S = 0.3
-JOB_S = 12.0
+JOB_S = 20.0
 """What a job may take on average in the calm [s], the amendment of a lost one included."""
+MEND_S = 180.0
+"""What it may take until everything runs again, on a busy machine [s]."""
 
 
 @dataclass
@@ -31,51 +31,65 @@ class Campaign:
     """One seeded run.
 
     Attributes:
-        stack: The processes.
-        seed: Where chance comes from; the timing of processes is not ours to repeat.
-        jobs: How many to push.
+        site: What runs.
         say: Gets a line for everything that happens.
+        revived: Processes that ended unasked and were started again, as a service manager would.
     """
 
-    stack: Stack
-    seed: int
-    jobs: int
+    site: Site
     say: Callable[[str], None]
     programs: dict[str, Program] = field(default_factory=dict)
     commits: list[tuple[str, str]] = field(default_factory=list)
     hits: Counter[str] = field(default_factory=Counter)
+    revived: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._random = Random(self.seed)
-        self.records = Records(self.stack.data / "server" / "raas.sqlite3")
-        self._troubles = Troubles(self.stack, self.records, self._random)
+        self.stack = self.site.stack
+        self.records = Records(self.site.database_url)
+        self._random = Random(self.plan.seed)
         self._away: dict[str, tuple[float, Hit]] = {}
+        self._troubles = Troubles(self.site, self.records, self._random, self._away.keys())
         self._acknowledged: dict[tuple[int, int], bytes] = {}
+        self._oldest_open = 0
         self._began = monotonic()
+
+    @property
+    def plan(self) -> Plan:
+        """What was asked for."""
+        return self.site.plan
 
     def run(self) -> None:
         """Push and trouble, then calm down."""
         self._repositories()
         next_trouble = monotonic() + 2.0
-        while len(self.commits) < self.jobs or self._open() > AHEAD // 2:
-            if len(self.commits) < self.jobs and self._open() < AHEAD:
-                self._push()
+        while len(self.commits) < self.plan.jobs or self._open() > AHEAD // 2:
+            if DATABASE not in self._away:
+                if len(self.commits) < self.plan.jobs and self._open() < AHEAD * self.plan.runners:
+                    self._push()
+                self.look()
             if monotonic() >= next_trouble:
                 self._trouble()
                 next_trouble = monotonic() + self._random.uniform(0.3, 2.5)
             self._mend_due()
-            self.look()
+            self._revive()
             sleep(LOOK_S)
         self._calm()
 
-    def look(self) -> None:
-        """What was acknowledged stays as it is."""
-        logs = self.records.logs()
+    def look(self, *, at_all: bool = False) -> None:
+        """What was acknowledged stays as it is; of jobs that ended before the last look, only `at_all`."""
+        first = 0 if at_all else self._oldest_open
+        unfinished = [job.id for job in self.records.jobs() if job.status != "completed"]
+        self._oldest_open = min(unfinished, default=first)
+        logs = self.records.logs(first)
         for key, before in self._acknowledged.items():
-            if not logs.get(key, b"").startswith(before):
+            if key[0] >= first and not logs.get(key, b"").startswith(before):
                 self.problems.append(f"job {key[0]}-{key[1]}: acknowledged bytes of its log are gone")
-        self._acknowledged = logs
+        self._acknowledged |= logs
+
+    def held(self) -> list[Path]:
+        """Folders of jobs that the runners still hold."""
+        return list(self.stack.data.glob("runner*/jobs/*"))
 
     def _repositories(self) -> None:
         for owner in OWNERS:
@@ -84,6 +98,9 @@ class Campaign:
             self.stack.world.install(self.stack.app.id, f"{owner}/spoon")
 
     def _open(self) -> int:
+        """Jobs that have not ended; while nobody can tell, as many as there may be."""
+        if DATABASE in self._away:
+            return AHEAD * self.plan.runners
         jobs = self.records.jobs()
         unknown = len(self.programs) - len({job.sha for job in jobs})
         return unknown + sum(job.status != "completed" for job in jobs)
@@ -97,7 +114,7 @@ class Campaign:
         self._tell(f"pushed {sha[:7]} to {owner}/spoon, meant to end as {program.conclusion}")
 
     def _trouble(self) -> None:
-        hit = self._troubles.draw(set(self._away))
+        hit = self._troubles.draw()
         if hit is None:
             return
         self.hits[hit.name] += 1
@@ -108,32 +125,42 @@ class Campaign:
     def _mend_due(self, *, all_of_them: bool = False) -> None:
         for part, (due, hit) in list(self._away.items()):
             if hit.mend is not None and (all_of_them or due <= monotonic()) and hit.ready():
-                del self._away[part]
                 hit.mend()
+                del self._away[part]
                 self._tell(f"{part}: back")
 
-    def _mend_everything(self) -> None:
-        def mended() -> bool:
-            self._mend_due(all_of_them=True)
-            return not self._away
+    def _revive(self) -> None:
+        """Start again what ended unasked; only a runner has reason to (its Docker engine is away)."""
+        for name, process in list(self.stack.processes.items()):
+            if process.running or name in self._away or not self._troubles.may_start(name):
+                continue
+            if not name.startswith("runner"):
+                self.problems.append(f"{name} ended by itself: {process.tail(5)}")
+            self.revived[name] += 1
+            self._tell(f"{name}: had ended by itself, started again")
+            self._troubles.start(name)
 
-        wait_until(mended, 90, "every part to be back", LOOK_S)
+    def _everything_runs(self) -> bool:
+        self._mend_due(all_of_them=True)
+        self._revive()
+        return not self._away
 
     def _calm(self) -> None:
         """Nothing fails any more: every job comes to its end, and every check run agrees."""
         self._tell("calm")
         self.stack.world.clear_faults()
-        self._mend_everything()
-        self.stack.world.settle()
+        wait_until(self._everything_runs, MEND_S, "every part to be back", LOOK_S)
+        self.stack.world.settle(MEND_S)
         self._redeliver_failed()
-        patience = 60 + JOB_S * (self._open() + 1)
+        patience = MEND_S + JOB_S * (self._open() + 1)
         try:
             wait_until(self._settled, patience, "every job to be concluded and reported", LOOK_S)
         except TimeoutError as error:
             self.problems.append(str(error))
         self._tell("every job has ended")
-        self.look()
-        self._restart_runner_cleanly()
+        self.look(at_all=True)
+        for name in self.site.names("runner"):
+            self._restart_cleanly(name)
 
     def _redeliver_failed(self) -> None:
         """What GitHub's page of deliveries offers a person: deliver once more what never arrived."""
@@ -143,31 +170,28 @@ class Campaign:
         for delivery in failed.values():
             self.stack.world.redeliver(delivery)
         self._tell(f"{len(failed)} webhooks had never arrived")
-        self.stack.world.settle()
+        self.stack.world.settle(MEND_S)
 
     def _settled(self) -> bool:
+        self._revive()
         self.look()
         jobs = self.records.jobs()
         return (
-            self.records.unprocessed() == 0
+            all(delivery.processed for delivery in self.records.deliveries().values())
             and {job.sha for job in jobs} == set(self.programs)
             and all(job.status == "completed" and job.reported for job in jobs)
-            and not list(self.held())
+            and not self.held()
         )
 
-    def held(self) -> list[Path]:
-        """Folders of jobs that the runner still holds."""
-        return list((self.stack.data / "runner" / "jobs").iterdir())
-
-    def _restart_runner_cleanly(self) -> None:
-        runner = self.stack.processes["runner"]
-        runner.stop(timeout_s=40)
-        ready = runner.log.read_text().count(" is ready")
-        self.stack.start_runner()
-        runner = self.stack.processes["runner"]
-        wait_until(lambda: runner.log.read_text().count(" is ready") > ready, 30, "the runner to be ready")
+    def _restart_cleanly(self, name: str) -> None:
+        """A runner that starts with nothing to do clears away what may be left, and drains."""
+        self.stack.processes[name].stop(timeout_s=90)
+        ready = self.stack.processes[name].log.read_text().count(" is ready")
+        self._troubles.start(name)
+        runner = self.stack.processes[name]
+        wait_until(lambda: runner.log.read_text().count(" is ready") > ready, 90, f"{name} to be ready")
         runner.signal(signal.SIGTERM)
-        wait_until(lambda: not runner.running, 40, "the runner to drain")
+        wait_until(lambda: not runner.running, 90, f"{name} to drain")
 
     def _tell(self, what: str) -> None:
         self.say(f"{monotonic() - self._began:7.1f} s  {what}")

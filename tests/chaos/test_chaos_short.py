@@ -1,4 +1,4 @@
-"""The campaign of `make chaos` in its short, seeded form."""
+"""The campaign of `make chaos` in its short, seeded forms."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from pathlib import Path
 import pytest
 
 from demo.processes import script
-from demo.stack import Stack
-from tests.chaos.campaign import FAST, Campaign
+from tests.chaos.campaign import Campaign
+from tests.chaos.grounds import Plan, site
 from tests.chaos.verdict import wrong
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+PLANS = {
+    "as installed": Plan(seed=2020, jobs=5),
+    "several servers": Plan(seed=2021, jobs=5, postgresql=True, servers=2, runners=2, s3=True, lines=True),
+}
 
 
-def test_whatever_fails_every_job_is_concluded_once(tmp_path: Path) -> None:
+@pytest.mark.docker
+@pytest.mark.postgres
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_whatever_fails_every_job_is_concluded_once(plan: Plan, tmp_path: Path) -> None:
     subprocess.run([script("raas-runner"), "image", "build"], check=True, capture_output=True)
-    stack = Stack(tmp_path / "stack", FAST, conformance=True)
-    try:
-        stack.start()
-        campaign = Campaign(stack, seed=2020, jobs=6, say=print)
+    with site(plan, tmp_path / "site") as grounds:
+        campaign = Campaign(grounds, print)
         campaign.run()
         assert wrong(campaign) == []
-    finally:
-        stack.stop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+
+import requests
 
 from tests.chaos.campaign import Campaign
 from tests.chaos.records import JobRow, ledger
@@ -27,7 +30,8 @@ def wrong(campaign: Campaign) -> list[str]:
         *_check_runs_agree(campaign, jobs),
         *_ends_as_meant(campaign, jobs),
         *_logs_whole(campaign, jobs),
-        *_artifacts_there(campaign, jobs),
+        *_artifacts_whole(campaign, jobs),
+        *_webhooks_accounted_for(campaign),
         *_nothing_left(campaign),
         *campaign.stack.world.violations(),
     ]
@@ -53,13 +57,14 @@ def _one_job_a_push(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
 
 
 def _never_twice_on_the_robot(campaign: Campaign) -> Iterator[str]:
-    sessions = ledger(campaign.stack.data / "controller" / "ledger.jsonl")
+    files = campaign.stack.data.glob("controller*/ledger.jsonl")
+    sessions = [session for file in files for session in ledger(file)]
     for session, times in Counter(sessions).items():
         if times > 1:
-            yield f"session {session} is in the ledger {times} times"
+            yield f"session {session} is in the ledgers {times} times"
     for job, attempts in Counter(job for job, _ in {(job, attempt) for job, attempt, _ in sessions}).items():
         if attempts > 1:
-            yield f"job {job} drove the robot in {attempts} attempts"
+            yield f"job {job} drove a robot in {attempts} attempts"
 
 
 def _check_runs_agree(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
@@ -83,6 +88,8 @@ def _check_runs_agree(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
 def _ends_as_meant(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
     """A job ends as its program would, or says what hit it: never blame a program for our trouble."""
     killed = any(name.startswith("container ") for name in campaign.hits)
+    # an engine that ends takes its containers with it
+    killed = killed or any(name.startswith("docker ") for name in campaign.hits)
     for job in jobs:
         meant = campaign.programs[job.sha].conclusion
         hit = killed and job.conclusion == "failure" and (job.reason or "").startswith(KILLED)
@@ -104,16 +111,47 @@ def _logs_whole(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
             yield f"job {job.id} succeeded, but its log misses lines or has some twice"
 
 
-def _artifacts_there(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
+def _artifacts_whole(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
+    """What was acknowledged can be fetched as it was, with every tick that the controller counted."""
+    acknowledged = campaign.records.artifacts()
+    logs = campaign.records.logs()
     for job in jobs:
-        missing = {"trajectory.csv", "trajectory.npz", "log.txt"} - campaign.records.artifacts(job.id)
+        files: dict[str, bytes] = {}
+        for row in acknowledged.get((job.id, job.attempt), []):
+            files[row.name] = _fetched(f"{campaign.stack.url}/jobs/{job.id}/artifacts/{row.name}")
+            if hashlib.sha256(files[row.name]).hexdigest() != row.sha256:
+                yield f"job {job.id}: {row.name} is not what was acknowledged"
+        missing = {"trajectory.csv", "trajectory.npz", "log.txt"} - set(files)
         if job.conclusion == "success" and missing:
             yield f"job {job.id} succeeded without {sorted(missing)}"
+        rows = len(files["trajectory.csv"].splitlines()) - 1 if "trajectory.csv" in files else 0
+        if job.status == "completed" and "trajectory.csv" in files and (rows,) != job.ticks:
+            yield f"job {job.id}: its trajectory has {rows} rows of {job.ticks}"
+        log = logs.get((job.id, job.attempt), b"")
+        if job.conclusion == "success" and not log.startswith(files.get("log.txt", b"")):
+            yield f"job {job.id}: the server's log is not the one that the runner kept"
+
+
+def _fetched(url: str) -> bytes:
+    answer = requests.get(url, timeout=60)
+    answer.raise_for_status()
+    return answer.content
+
+
+def _webhooks_accounted_for(campaign: Campaign) -> Iterator[str]:
+    stored = campaign.records.deliveries()
+    for sent in {one.guid for one in campaign.stack.world.deliveries()}:
+        found = stored.get(sent)
+        if found is None:
+            yield f"webhook {sent} was sent and is not stored"
+        elif not found.processed or found.outcome is None or found.error is not None:
+            yield f"webhook {sent} was not worked on: {found.outcome}, {found.error}"
 
 
 def _nothing_left(campaign: Campaign) -> Iterator[str]:
     yield from (f"left in Docker: {name}" for name in containers(campaign.stack) + volumes(campaign.stack))
     yield from (f"left by the runner: {path.name}" for path in campaign.held())
-    aside = campaign.stack.data / "runner" / "aside"
-    if aside.exists():
-        yield from (f"set aside by the runner: {path.name}" for path in aside.iterdir())
+    aside = campaign.stack.data.glob("runner*/aside/*")
+    yield from (f"set aside by the runner: {path.name}" for path in aside)
+    temporary = (campaign.stack.data / "tmp").rglob("*")
+    yield from (f"left in the temporary folder: {path.name}" for path in temporary)

@@ -1,0 +1,93 @@
+"""A Docker engine of the campaign's own, which may be killed: nobody else's containers are in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from demo.processes import Process, wait_until
+
+START_S = 120.0
+
+
+def missing() -> str | None:
+    """Why there can be no such engine here, or None."""
+    if os.geteuid() != 0:
+        return "a Docker engine of its own needs root; run as root, or without --own-docker"
+    if shutil.which("dockerd") is None:
+        return "dockerd is not installed (apt-get install docker.io)"
+    return None
+
+
+class Dockerd:
+    """An engine without any network, in a folder of its own; started, with `image` in it.
+
+    Args:
+        log: Where it writes what it does.
+        image: An image of the machine's usual engine.
+    """
+
+    def __init__(self, log: Path, image: str) -> None:
+        self._log = log
+        # A short path: the names of the sockets below it are long.
+        self._home = Path(tempfile.mkdtemp(prefix="raas-dockerd-"))
+        (self._home / "daemon.json").write_text("{}")
+        self.host = f"unix://{self._home}/docker.sock"
+        self.process: Process
+        try:
+            self.start()
+            self._load(image)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self) -> None:
+        """Start it (again) and wait until it answers."""
+        home = self._home
+        command = ["dockerd", "--config-file", str(home / "daemon.json"), "--host", self.host]
+        command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
+        command += ["--pidfile", str(home / "pid"), "--bridge", "none"]
+        command += ["--iptables=false", "--ip6tables=false"]
+        # A killed one leaves it behind, and the next takes any process of that number for a running engine.
+        (home / "pid").unlink(missing_ok=True)
+        self.process = Process("dockerd", command, self._log)
+        self.process.ready(self._answers, START_S)
+
+    def close(self) -> None:
+        """End it, its containers with it, and leave nothing."""
+        if self._answers():
+            found = self.command("ps", "-aq").stdout.split()
+            if found:
+                self.command("rm", "-f", *found)
+        self.process.stop(60)
+        for mount in sorted(self._mounts(), key=len, reverse=True):
+            subprocess.run(["umount", "--lazy", mount], check=False)
+        # what lay on a busy mount may take a moment to let go
+        wait_until(self._removed, 30, f"{self._home} to be removed", 0.5)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """`docker …` against this engine."""
+        return subprocess.run(
+            ["docker", "--host", self.host, *words], capture_output=True, text=True, check=False
+        )
+
+    def _answers(self) -> bool:
+        return self.command("info").returncode == 0
+
+    def _load(self, image: str) -> None:
+        save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
+        load = ["docker", "--host", self.host, "load", "--quiet"]
+        subprocess.run(load, stdin=save.stdout, stdout=subprocess.DEVNULL, check=True)
+        if save.wait():
+            raise RuntimeError(f"`docker save {image}` failed")
+
+    def _mounts(self) -> list[str]:
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        return [mount for mount in mounts if mount.startswith(str(self._home))]
+
+    def _removed(self) -> bool:
+        shutil.rmtree(self._home, ignore_errors=True)
+        return not self._home.exists()
