@@ -4,6 +4,9 @@ The load is a push of a tag (5 kB), which is verified, parsed, stored and settle
 it a minimal Probot app (Node.js), which verifies, acknowledges and keeps nothing, and the limit of our own
 stack: the same WSGI server around a function that does no more than that. Ours runs on SQLite with one
 process and, where PostgreSQL is installed, with two.
+
+The senders share the machine with the servers, so the rates say as much about them and about the neighbours.
+The processor time of a server for each delivery (all of its processes, with system calls) does not.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,7 @@ from tests.bench.report import Report
 
 SECRET = "bench"  # of a server that lives for seconds
 ROOT = Path(__file__).parents[2]
-CONNECTIONS = 16
+CONNECTIONS = 64
 SECONDS = 4.0
 ROUNDS = 3
 PROBOT = "14.3.2"
@@ -96,8 +100,39 @@ class Sender:
         self._socket.close()
 
 
-def rate(port: int) -> float:
-    """Acknowledgements a second over all connections."""
+@dataclass(frozen=True)
+class Served:
+    """A server under load, or how it did: deliveries a second, and its processor time for each [ms]."""
+
+    rate: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A server that runs: its port, and its first process."""
+
+    port: int
+    pid: int
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time so far [s] of a process and those it started, with system calls."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    own = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
+    return own + sum(cpu_s(int(child)) for child in children)
+
+
+def serve(subject: Subject) -> Served:
+    """Deliveries over all connections, as many as it takes."""
+    before = cpu_s(subject.pid)
+    count = load(subject.port)
+    return Served(count / SECONDS, 1000 * (cpu_s(subject.pid) - before) / count)
+
+
+def load(port: int) -> int:
+    """Acknowledgements within `SECONDS` over all connections."""
     counts = [0] * CONNECTIONS
     end = time.perf_counter() + SECONDS
 
@@ -113,7 +148,7 @@ def rate(port: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / SECONDS
+    return sum(counts)
 
 
 def delays(port: int) -> list[float]:
@@ -139,7 +174,7 @@ def delays(port: int) -> list[float]:
 
 
 @contextmanager
-def process(command: list[str], port: int, environment: dict[str, str]) -> Iterator[None]:
+def process(command: list[str], port: int, environment: dict[str, str]) -> Iterator[Subject]:
     """A server process that answers on the port."""
     running = subprocess.Popen(
         command,
@@ -154,7 +189,7 @@ def process(command: list[str], port: int, environment: dict[str, str]) -> Itera
             if running.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command} did not start")
             time.sleep(0.1)
-        yield
+        yield Subject(port, running.pid)
     finally:
         running.terminate()
         running.wait(30)
@@ -189,8 +224,8 @@ def probot() -> Path:
 
 
 @contextmanager
-def raas(**settings: str) -> Iterator[int]:
-    """Our server; gives its port."""
+def raas(**settings: str) -> Iterator[Subject]:
+    """Our server."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         known = {
@@ -202,34 +237,40 @@ def raas(**settings: str) -> Iterator[int]:
         }
         server = str(Path(sys.executable).with_name("raas-server"))
         subprocess.run([server, "upgrade"], env={**os.environ, **known}, check=True, capture_output=True)
-        with process([server, "serve"], port, known):
-            yield port
+        with process([server, "serve"], port, known) as ours:
+            yield ours
 
 
 @contextmanager
-def peers() -> Iterator[dict[str, int]]:
-    """Those we are measured against, by name, with their ports."""
+def peers() -> Iterator[dict[str, Subject]]:
+    """Those we are measured against, by name."""
     plain, node = free_port(), free_port()
     gunicorn = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-b", f"127.0.0.1:{plain}"]
     script = str(Path(__file__).with_name("probot_peer.mjs"))
     with (
-        process([*gunicorn, "tests.bench.bench_webhooks:verify_only"], plain, {}),
-        process(["node", script, str(probot()), str(node), SECRET], node, {}),
+        process([*gunicorn, "tests.bench.bench_webhooks:verify_only"], plain, {}) as bare,
+        process(["node", script, str(probot()), str(node), SECRET], node, {}) as peer,
     ):
-        yield {"Probot, verify only": node, "gunicorn, verify only": plain}
+        yield {"Probot, verify only": peer, "gunicorn, verify only": bare}
 
 
-def compare(report: Report, what: str, ours: int, others: dict[str, int]) -> None:
-    """Acknowledgements a second beside the peers', interleaved, medians; and the delay at a steady rate."""
-    rounds = [(rate(ours), {name: rate(port) for name, port in others.items()}) for _ in range(ROUNDS)]
+def compare(report: Report, what: str, ours: Subject, others: dict[str, Subject]) -> None:
+    """Rates and processor time beside the peers', interleaved, medians; and the delay at a steady rate."""
+    rounds = [(serve(ours), {name: serve(one) for name, one in others.items()}) for _ in range(ROUNDS)]
     for name in others:
         report.add(
             f"acknowledgements/s, {what}",
-            statistics.median(own for own, _ in rounds),
-            peer=statistics.median(them[name] for _, them in rounds),
+            statistics.median(own.rate for own, _ in rounds),
+            peer=statistics.median(them[name].rate for _, them in rounds),
             peer_name=name,
         )
-    found = delays(ours)
+        report.add(
+            f"processor time a delivery [ms], {what}",
+            statistics.median(own.cpu_ms for own, _ in rounds),
+            peer=statistics.median(them[name].cpu_ms for _, them in rounds),
+            peer_name=name,
+        )
+    found = delays(ours.port)
     p99 = found[int(0.99 * len(found))] * 1000
     report.add(f"delay at {RATE}/s, {what}, median [ms]", statistics.median(found) * 1000)
     report.add(f"delay at {RATE}/s, {what}, p99 [ms]", p99, bar="< 100 ms", met=p99 < 100)

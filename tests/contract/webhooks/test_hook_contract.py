@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from github_app import services
 from github_app.models import Delivery
-from github_app.webhooks import BODY_MAX, signed
+from github_app.webhooks import BODY_MAX, FRONT_MAX, signed
 
 Deliver = Callable[..., TestResponse]
 Stored = Callable[[], list[Delivery]]
@@ -186,6 +186,50 @@ def test_storing_wakes_the_trigger_loop(app: Flask, deliver: Deliver) -> None:
     with services.of(app).wakeups.listen("deliveries") as ear:
         deliver(PUSH, "push")
         assert ear.wait(5.0)
+
+
+def test_what_is_in_order_never_enters_flask(app: Flask, deliver: Deliver, stored: Stored) -> None:
+    entered: list[str] = []
+    app.before_request(lambda: entered.append("a request"))
+    assert deliver(PUSH, "push").status_code == 202
+    assert deliver(PUSH, "push", Content_Type="application/json; charset=utf-8").status_code == 202
+    assert (len(stored()), entered) == (2, [])
+    assert deliver(PUSH, "push", X_Hub_Signature_256="sha256=" + "0" * 64).status_code == 401
+    assert deliver(b"[]", "push").status_code == 400
+    assert len(entered) == 2
+
+
+def test_both_ways_say_the_same(app: Flask, deliver: Deliver, stored: Stored) -> None:
+    body = json.dumps(PUSH).encode()
+    long = body[:-1] + b', "padding": "%s"}' % (b"x" * FRONT_MAX)  # goes through Flask
+    here, there = (deliver(said, "push", X_GitHub_Delivery="one") for said in (body, long))
+    assert (here.status, here.mimetype) == (there.status, there.mimetype)
+    assert (here.get_json(), there.get_json()) == (
+        {"delivery": "one", "stored": True},
+        {"delivery": "one", "stored": False},
+    )
+    assert here.headers["X-Request-Id"]
+    counted = app.test_client().get("/metrics").get_data(as_text=True)
+    assert (
+        'raas_http_request_seconds_count{method="POST",route="/webhooks/github",status="202"} 2.0' in counted
+    )
+    assert len(stored()) == 1
+
+
+@pytest.mark.parametrize("length", ["", "-1", "many", "１２", "99999999999999999999"])
+def test_a_length_that_is_none_is_left_to_flask(app: Flask, stored: Stored, length: str) -> None:
+    body = json.dumps(PUSH).encode()
+    headers = {"X-Hub-Signature-256": "sha256=" + "0" * 64, "Content-Length": length}
+    answer = app.test_client().post("/webhooks/github", data=body, headers=headers)
+    assert answer.status_code in (400, 401, 413)
+    assert stored() == []
+
+
+def test_a_store_that_fails_is_said_in_flask_s_words(app: Flask, deliver: Deliver) -> None:
+    services.of(app).db.downgrade("base")
+    answer = deliver(PUSH, "push")
+    assert answer.status_code == 503
+    assert answer.get_json()["error"] == "database_unavailable"
 
 
 def test_only_post(app: Flask) -> None:
