@@ -58,8 +58,8 @@ audit: ## ask the package index for known vulnerabilities of the locked packages
 	@tools/bootstrap.sh python audit
 	pip-audit --requirement requirements.lock --require-hashes --no-deps --disable-pip --progress-spinner off
 
-chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--seed S --jobs N"
-	@tools/bootstrap.sh python docker
+chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--jobs 300 --everything --seed N"
+	@tools/bootstrap.sh python docker postgres
 	python -m tests.chaos $(ARGS)
 
 hostile: image ## every hostile repository through a real runner: contained, reported, the robot well afterwards

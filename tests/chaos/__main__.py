@@ -44,6 +44,7 @@ def _parse() -> tuple[Plan, Path]:
     parser.add_argument("--runners", type=int, default=1, help="each has a robot and a controller")
     parser.add_argument("--own-docker", action="store_true", help="a Docker engine that is killed too (root)")
     parser.add_argument("--lines", action="store_true", help="cut, stall and switch the network between them")
+    parser.add_argument("--pause", type=float, default=2.5, help="longest between two troubles [s]")
     parser.add_argument("--everything", action="store_true", help="all of it; two servers, two runners")
     options = parser.parse_args()
     try:
@@ -63,6 +64,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         s3=options.artifacts == "s3",
         own_docker=options.own_docker,
         lines=options.lines,
+        pause_s=options.pause,
     )
     plan = plan.with_everything() if options.everything else plan
     if plan.postgresql and (why := postgres.missing()):

@@ -70,7 +70,7 @@ class Campaign:
                 self.look()
             if monotonic() >= next_trouble:
                 self._trouble()
-                next_trouble = monotonic() + self._random.uniform(0.3, 2.5)
+                next_trouble = monotonic() + self._random.uniform(0.3, self.plan.pause_s)
             self._mend_due()
             self._revive()
             sleep(LOOK_S)

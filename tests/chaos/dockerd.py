@@ -51,10 +51,18 @@ class Dockerd:
         command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
         command += ["--pidfile", str(home / "pid"), "--bridge", "none"]
         command += ["--iptables=false", "--ip6tables=false"]
-        # A killed one leaves it behind, and the next takes any process of that number for a running engine.
-        (home / "pid").unlink(missing_ok=True)
+        self._bury()
         self.process = Process("dockerd", command, self._log)
         self.process.ready(self._answers, START_S)
+
+    def _bury(self) -> None:
+        """What a killed engine leaves: the next would take a process that just ends for a running one."""
+        containerd = self._home / "exec" / "containerd" / "containerd.pid"
+        if containerd.exists():
+            ending = Path("/proc", containerd.read_text().strip(), "cmdline")
+            wait_until(lambda: not _is_about(ending, self._home), START_S, "containerd to end")
+            containerd.unlink()
+        (self._home / "pid").unlink(missing_ok=True)
 
     def close(self) -> None:
         """End it, its containers with it, and leave nothing."""
@@ -91,3 +99,10 @@ class Dockerd:
     def _removed(self) -> bool:
         shutil.rmtree(self._home, ignore_errors=True)
         return not self._home.exists()
+
+
+def _is_about(cmdline: Path, folder: Path) -> bool:
+    try:
+        return str(folder) in cmdline.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

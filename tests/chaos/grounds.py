@@ -36,6 +36,7 @@ class Plan:
         s3: An S3 in the place of the local folder; it is killed too.
         own_docker: A Docker engine of its own; it is killed too.
         lines: Runners and webhooks reach servers by lines that are stalled, cut and led elsewhere.
+        pause_s: Longest pause between two troubles [s].
     """
 
     seed: int
@@ -46,6 +47,7 @@ class Plan:
     s3: bool = False
     own_docker: bool = False
     lines: bool = False
+    pause_s: float = 2.5
 
     def __post_init__(self) -> None:
         if self.servers > 1 and not self.postgresql:

@@ -68,7 +68,8 @@ class Records:
         for job, kind in self._ask("SELECT job_id, kind FROM job_events ORDER BY id"):
             events.setdefault(job, []).append(kind)
         return [
-            JobRow(*row[:-2], bool(row[-2]), _ticks(row[-1]), tuple(events.get(row[0], []))) for row in rows
+            JobRow(*told, bool(reported), _ticks(results), tuple(events.get(told[0], [])))
+            for *told, reported, results in rows
         ]
 
     def logs(self, first: int = 0) -> dict[tuple[int, int], bytes]:
