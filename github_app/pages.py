@@ -29,8 +29,9 @@ from github_app import (
 )
 from github_app.db import Database
 from github_app.models import Job
+from github_app.plots import plotted
 from github_app.user_text import one_line, plain
-from github_app.wording import moment
+from github_app.wording import ago, moment
 
 blueprint = Blueprint("pages", __name__)
 
@@ -64,7 +65,10 @@ def job(job_id: int) -> ResponseReturnValue:
         excerpt = log_excerpt(session, found)
     parts = job_page.head(view) | job_page.results(view)
     actions = job_actions.offered(found)
-    return render_template("job.html", **parts, log=excerpt, over=job_page.is_over(view), actions=actions)
+    over = job_page.is_over(view)
+    return render_template(
+        "job.html", **parts, log=excerpt, over=over, replayable=over and plotted(view), actions=actions
+    )
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ def _pieces(database: Database, job: Job) -> Iterator[bytes]:
         yield whole if len(piece) == LOG_PIECE else piece
 
 
+blueprint.add_app_template_filter(ago, "ago")
 blueprint.add_app_template_filter(moment, "moment")
 blueprint.add_app_template_filter(one_line, "shown")
 
@@ -145,11 +150,18 @@ def guard(response: Response) -> Response:
 
 
 _ERRORS = {
-    404: ("There is nothing here", "The address may be mistyped, or what was here may not be shown to you."),
+    400: ("That was not understood", "Go back, load the page again and send the form once more."),
+    403: ("You may not do that", "Sign in as somebody who may, or ask the host of the robot."),
+    404: (
+        "There is nothing here",
+        "The address may be mistyped. Or only people who can read a private repository see it: then sign in.",
+    ),
     405: ("That is not done here", "The address is right, but not for this kind of request."),
     413: ("That is too long", "Send less at once."),
     429: ("You ask too often", "Wait a minute, then go on."),
     500: ("The server made a mistake", "It was written to the server's log. Try again in a while."),
+    502: ("GitHub did not answer as it should", "Nothing was changed. Try again in a while."),
+    503: ("The server is busy, or about to restart", "Your jobs are kept. Try again in a minute."),
 }
 
 
@@ -158,6 +170,8 @@ def error(problem: HTTPException) -> ResponseReturnValue:
     """An error as a page, or as JSON where programs ask."""
     status = problem.code or 500
     title, help_ = _ERRORS.get(status, (problem.name, problem.description or ""))
+    if status in {400, 403} and problem.description != type(problem).description:
+        help_ = problem.description or help_  # said by us, about just this
     if answers.wants_json():
         return answers.failure(status, problem.name.lower().replace(" ", "_"), f"{title}. {help_}")
     return render_template("error.html", status=status, title=title, advice=help_), status

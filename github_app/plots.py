@@ -24,7 +24,7 @@ NAMES = ("trajectory.npz", "session-0/trajectory.npz")
 """Where the controller's recording of the first session is; a program's own files cannot be called so."""
 POINTS_MAX = 1000
 PANELS_MAX = 6
-WIDTH, HEIGHT, LEFT, RIGHT, GAP = 860, 110, 74, 848, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, GAP = 860, 110, 74, 848, 44, 26
 LABELS = {"theta": "angle [rad]", "theta_dot": "speed [rad/s]", "applied": "torque applied"}
 _QUOTES = {'"': "&quot;"}
 
@@ -60,7 +60,7 @@ def svg(trajectory: Trajectory, *, dark: bool = False) -> str:
     header = shown.header
     names = [*header.observation_columns, *header.applied_columns][:PANELS_MAX]
     colours = DARK if dark else LIGHT
-    height = len(names) * (HEIGHT + GAP) + 40
+    height = len(names) * (HEIGHT + GAP) + TOP + 12
     title = escape(one_line(f"{header.env_id} on {header.robot}", 100), _QUOTES)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
@@ -70,7 +70,7 @@ def svg(trajectory: Trajectory, *, dark: bool = False) -> str:
         f'<text x="{LEFT}" y="16" font-size="13">{title}</text>',
     ]
     for number, name in enumerate(names):
-        parts += _panel(shown, name, 28 + number * (HEIGHT + GAP), colours, last=number == len(names) - 1)
+        parts += _panel(shown, name, TOP + number * (HEIGHT + GAP), colours, last=number == len(names) - 1)
     return "".join([*parts, "</svg>"])
 
 
@@ -78,7 +78,7 @@ def _panel(shown: Trajectory, name: str, top: int, colours: Colours, *, last: bo
     t, values = _kept(shown["t"], shown[name])
     if not len(t):
         return
-    low, high = _range(values, around_zero=name != "theta")
+    low, high = (-math.pi, math.pi) if name == "theta" else _range(values)
     begin, end = float(t[0]), max(float(t[-1]), float(t[0]) + 1e-9)
     across = LEFT + (t - begin) / (end - begin) * (RIGHT - LEFT)
     down = top + (high - values.clip(low, high)) / (high - low) * HEIGHT
@@ -117,11 +117,7 @@ def _kept(
     return t[keep][::every], values[keep][::every]
 
 
-def _range(values: NDArray[np.float64], *, around_zero: bool) -> tuple[float, float]:
-    """What the vertical axis spans: never nothing, never infinity."""
-    low, high = max(-1e9, float(values.min())), min(1e9, float(values.max()))
-    if around_zero:
-        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
-    if not high - low > 1e-6:
-        low, high = min(low, high) - 0.5, max(low, high) + 0.5
-    return low, high
+def _range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """What the vertical axis spans, as far below zero as above: never nothing, never infinity."""
+    most = min(1e9, float(np.abs(values).max()))
+    return (-most, most) if most > 1e-6 else (-0.5, 0.5)

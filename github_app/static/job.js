@@ -2,12 +2,14 @@
 
 import { LogView } from "./log.js";
 import { Motion } from "./motion.js";
+import { Replay } from "./replay.js";
 import { follow, linkState } from "./stream.js";
 
 const page = document.getElementById("job");
 const view = new LogView(page);
 
 if (page.dataset.over !== "true") watch();
+else if (document.getElementById("motion").dataset.replayable === "true") new Replay().open();
 
 function watch() {
   const link = document.getElementById("link");
@@ -26,6 +28,7 @@ function watch() {
       motion.stop();
       document.getElementById("results").innerHTML = results;
       page.dataset.over = "true";
+      if (document.querySelector('#results a[href$="trajectory.npz"]')) new Replay().open({ atEnd: true });
       link.hidden = true;
     },
   }, linkState(link));

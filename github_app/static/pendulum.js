@@ -17,18 +17,27 @@ export class Pendulum {
   constructor() {
     this.svg = byId("pendulum");
     this.rod = byId("rod");
+    this.ghost = byId("ghost");
+    this.gap = byId("read-gap");
     this.arc = byId("torque");
     this.head = byId("torque-head");
     this.outputs = ["t", "theta", "speed", "torque", "return"].map((name) => byId(`read-${name}`));
     this.written = 0;
   }
 
-  /** @param {{t: number, theta: number, speed: number, torque: number, reward: number}} now SI units */
-  draw(now) {
-    this.rod.setAttribute("transform", `rotate(${(-now.theta * 360) / TURN})`);
+  /**
+   * @param {{t: number, theta: number, speed: number, torque: number, reward: number, ghost?: number, gap?: number}} now
+   *   SI units; `ghost` is the simulation's angle, `gap` how far it is off
+   * @param {boolean} exactly write the numbers too, however soon after the last ones
+   */
+  draw(now, exactly = false) {
+    this.rod.setAttribute("transform", turn(now.theta));
+    const haunted = typeof now.ghost === "number";
+    this.ghost.toggleAttribute("hidden", !haunted);
+    if (haunted) this.ghost.setAttribute("transform", turn(now.ghost));
     this.drawTorque(now.torque);
     this.svg.dataset.t = now.t.toFixed(3);
-    if (performance.now() - this.written > 90) this.write(now);
+    if (exactly || performance.now() - this.written > 90) this.write(now);
   }
 
   drawTorque(torque) {
@@ -57,9 +66,12 @@ export class Pendulum {
       now.torque.toFixed(2),
       now.reward === null ? "–" : now.reward.toFixed(0),
     ];
+    this.gap.textContent = typeof now.gap === "number" ? now.gap.toFixed(3).replace("-", "−") : "–";
     this.outputs.forEach((output, index) => { output.textContent = texts[index].replace("-", "−"); });
   }
 }
+
+const turn = (theta) => `rotate(${(-theta * 360) / TURN})`;
 
 function onRim(angle, radius = RADIUS) {
   return [(-Math.sin(angle) * radius).toFixed(2), (-Math.cos(angle) * radius).toFixed(2)];
