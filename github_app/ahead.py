@@ -49,6 +49,8 @@ def give_up(session: Session, database: Database, request: ClaimRequest, now: da
     if request.ahead or not request.robot.healthy:
         return False
     runner = session.get_one(Runner, request.runner_id)
+    if runner.drained_at is not None:
+        return False
     mine = served_labels(runner.name, runner.labels, request.robot)
     for row in session.execute(_HELD, {"asking": request.runner_id}).all():
         if not serves(mine, row.lane):

@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import InternalServerError
+from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 
 from github_app.claims import KeySpentError, NoSuchRunnerError
 from github_app.db import DatabaseError
@@ -124,6 +124,8 @@ def register(app: Flask) -> None:
         status, code = next(_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN)
         if status >= 500:
             log.warning("%s: %s", code, error)
+        if status == 503 and not wants_json():
+            return app.make_response(app.handle_http_exception(ServiceUnavailable()))
         return failure(status, code, str(error))
 
     for kind in _KNOWN:
@@ -131,6 +133,8 @@ def register(app: Flask) -> None:
 
     def overloaded(error: Exception) -> Response:
         log.error("the database does not answer: %s", error)
+        if not wants_json():
+            return app.make_response(app.handle_http_exception(ServiceUnavailable(retry_after=2)))
         return failure(
             503, "database_unavailable", "the database does not answer; try again", Retry_After="2"
         )

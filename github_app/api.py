@@ -18,6 +18,7 @@ from github_app import (
     background,
     claims,
     leases,
+    passports,
     previews,
     services,
     tokens,
@@ -115,21 +116,30 @@ def claim() -> Response:
     if here.dispatcher.closed:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
     deadline = time.monotonic() + wish.wait_s
-    with here.db.read() as session:
-        runner = session.get_one(Runner, request_.runner_id)
+    runner = _runner(here, request_.runner_id)
     rules = allowance.robot_rules(runner)
+    if passports.changed(runner, wish.robot):
+        with here.db.write() as session:
+            passports.note(session, runner.id, wish.robot, utc_now())
     with here.dispatcher.waiting(runner.id, _labels(runner, rules, request_)) as waiter:
         job = _try_claim(here, rules, request_)
         while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
             if waiter.wait(left):
                 job = _try_claim(here, rules, request_)
+                if job is None:  # drained meanwhile? Then calls are for others
+                    waiter.labels = _labels(_runner(here, runner.id), rules, request_)
     return answers.nothing() if job is None else answers.message(claimed_job(here, job))
 
 
+def _runner(here: Services, number: int) -> Runner:
+    with here.db.read() as session:
+        return session.get_one(Runner, number)
+
+
 def _labels(runner: Runner, rules: RobotRules, wish: ClaimRequest) -> frozenset[str] | None:
-    """What the runner answers to; None where it is not to be called: not well, outside its hours, or busy."""
+    """What the runner answers to; None where it is not to be called: unwell, closed, drained or busy."""
     robot = allowance.in_hours(rules, wish.robot, utc_now())
-    if wish.ahead or not robot.healthy:
+    if wish.ahead or not robot.healthy or runner.drained_at is not None:
         return None
     return claims.served_labels(runner.name, runner.labels, robot)
 

@@ -10,10 +10,13 @@ from werkzeug.routing import IntegerConverter, Map
 from github_app import (
     answers,
     api,
+    api_docs,
     artifacts,
     auth,
+    badge,
     csrf,
     job_actions,
+    leaderboard,
     limits,
     live,
     logs,
@@ -24,6 +27,7 @@ from github_app import (
     policy_pages,
     public,
     replay,
+    robots,
     schema,
     services,
     setup,
@@ -86,7 +90,7 @@ def create_app(settings: Settings) -> Flask:
     limits.install(
         app,
         programs=(webhooks.blueprint, api.blueprint),
-        forms=(setup.blueprint, auth.blueprint),
+        forms=(setup.blueprint, auth.blueprint, robots.blueprint),
     )
     for blueprint in (
         webhooks.blueprint,
@@ -99,6 +103,10 @@ def create_app(settings: Settings) -> Flask:
         replay.blueprint,
         pages.blueprint,
         policy_pages.blueprint,
+        robots.blueprint,
+        leaderboard.blueprint,
+        badge.blueprint,
+        api_docs.blueprint,
         setup.blueprint,
         auth.blueprint,
         submit.blueprint,

@@ -39,7 +39,7 @@ from github_app.readable import Readers
 log = logging.getLogger(__name__)
 
 READERS = "raas.readers"
-WITHOUT_VIEWER = frozenset({None, "api", "openapi", "schema", "setup", "webhooks"})
+WITHOUT_VIEWER = frozenset({None, "api", "badge", "openapi", "schema", "setup", "webhooks"})
 """Blueprints whose answers do not depend on who looks."""
 
 blueprint = Blueprint("auth", __name__)

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import cast
 
 import psycopg
@@ -52,7 +53,12 @@ class ClaimRequest:
 
 def served_labels(name: str, labels: Collection[str], robot: RobotReport) -> frozenset[str]:
     """All labels a runner answers to: its own, its name, its robot's kind and plant."""
-    return frozenset({*labels, name, robot.kind, robot.plant})
+    return all_labels(name, labels, robot.kind, robot.plant)
+
+
+def all_labels(name: str, labels: Collection[str], kind: str, plant: str) -> frozenset[str]:
+    """The same, where only these two are known of the robot."""
+    return frozenset({*labels, name, kind, plant})
 
 
 def claim(
@@ -80,7 +86,7 @@ def claim(
             return job
         if status == Status.CLAIMED.value:
             drop_claim(session, session.get_one(Job, job_id), "its runner asked for another job", now)
-    if not request.robot.healthy:
+    if not request.robot.healthy or runner.drained_at is not None:
         return None
     served = served_labels(runner.name, runner.labels, request.robot)
     for _ in range(LOOKS):
@@ -102,7 +108,7 @@ _TOUCH = (
     update(_runners)
     .where(_runners.c.id == bindparam("runner"), _runners.c.revoked_at.is_(None))
     .values(seen_at=bindparam("now"), software=bindparam("by"), robot=bindparam("state"))
-    .returning(_runners.c.name, _runners.c.labels)
+    .returning(_runners.c.name, _runners.c.labels, _runners.c.drained_at)
 )
 _MINE = (
     select(_jobs.c.id, _jobs.c.status, _jobs.c.claim_key)
@@ -144,7 +150,7 @@ _LOCK_WAIT = text(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
 _LATEST = update(_jobs).where(_jobs.c.id == bindparam("job")).values(latest_event=bindparam("event"))
 
 
-def _touch(session: Session, request: ClaimRequest, now: datetime) -> Row[str, list[str]]:
+def _touch(session: Session, request: ClaimRequest, now: datetime) -> Row[str, list[str], datetime | None]:
     """Note that the runner is online. Its row's lock makes its claims follow one another."""
     state = request.robot.model_dump(mode="json")
     values = {"runner": request.runner_id, "now": now, "by": request.software, "state": state}
@@ -182,8 +188,16 @@ def waiting_jobs(session: Session, most: int) -> Iterator[str]:
 
 def serves(labels: frozenset[str], lane: str) -> bool:
     """Whether a runner with these labels may take jobs of the lane; `!goose` in it is whoever is no goose."""
-    parts = lane.split(",") if lane else []
-    return all((part[1:] not in labels) if part.startswith("!") else (part in labels) for part in parts)
+    needed, refused = parts(lane)
+    return needed <= labels and refused.isdisjoint(labels)
+
+
+@lru_cache(1000)
+def parts(lane: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The labels a lane needs, and those it refuses."""
+    words = lane.split(",") if lane else []
+    refused = frozenset(word[1:] for word in words if word.startswith("!"))
+    return frozenset(word for word in words if not word.startswith("!")), refused
 
 
 def _lanes_in_order(session: Session, served: frozenset[str]) -> list[str]:

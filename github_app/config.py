@@ -38,6 +38,7 @@ class Settings:
         s3_public_endpoint_url: How browsers and runners reach it (a presigned URL signs the host name).
         credentials: The GitHub App's, from here or from the file that `/setup` writes.
         owners: Logins (lower case) whose repositories may use the robots, or `{"*"}`.
+        hosts: Logins (lower case) that may drain robots on their pages.
         secret_key: Signs URLs and sessions.
         queued_max: Most jobs of one owner that wait.
         queued_max_s: Longest wait of a job for a robot, or for its approval [s]; None: for ever.
@@ -48,6 +49,7 @@ class Settings:
         prepare_s: Longest time from claim to `running` [s].
         lease_s: A claim lapses this long after the last heartbeat [s].
         workers: Server processes; more than one needs PostgreSQL.
+        log_debug: Also log mere looks and what libraries say.
         trusted_proxies: Whose `X-Forwarded-For` is believed, beside this machine's own.
         requests_per_minute: So many requests of one address are answered by each process (`limits`).
         live_max: Most live streams that one server process holds; `live_max_per_address` of one viewer.
@@ -66,6 +68,7 @@ class Settings:
     github_writes_per_minute: int
     github_writes_per_hour: int
     owners: frozenset[str]
+    hosts: frozenset[str]
     secret_key: Secret
     timeout_max_s: float
     prepare_s: float
@@ -84,6 +87,7 @@ class Settings:
     trusted_proxies: tuple[parsers.Network, ...]
     requests_per_minute: int
     log_as_json: bool
+    log_debug: bool
     live_max: int
     live_max_per_address: int
 
@@ -215,6 +219,7 @@ def _settings(reader: _Reader) -> Settings:
         github_api_url=reader.get("RAAS_GITHUB_API_URL", parsers.url, "https://api.github.com"),
         github_web_url=reader.get("RAAS_GITHUB_WEB_URL", parsers.url, "https://github.com"),
         credentials=Credentials(_given(reader), data_dir),
+        hosts=reader.get("RAAS_HOSTS", parsers.logins, ""),
         owners=reader.unless_empty("RAAS_OWNERS", parsers.owners, "*"),
         secret_key=reader.maybe("RAAS_SECRET_KEY", parsers.secret_key)
         or _kept_secret(data_dir / SECRET_KEY_FILE),
@@ -238,6 +243,7 @@ def _settings(reader: _Reader) -> Settings:
         trusted_proxies=reader.get("RAAS_TRUSTED_PROXIES", parsers.networks, ""),
         requests_per_minute=reader.get("RAAS_REQUESTS_PER_MINUTE", parsers.count(1, 10_000_000), "600"),
         log_as_json=reader.get("RAAS_LOG_FORMAT", parsers.choice("text", "json"), "text") == "json",
+        log_debug=reader.get("RAAS_LOG_LEVEL", parsers.choice("info", "debug"), "info") == "debug",
         workers=reader.get(
             "RAAS_WORKERS", parsers.count(1, 64), "1" if one_process else str(_default_workers())
         ),

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from github_app import claims, joblog
+from github_app import claims, joblog, leaderboard
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
 from github_app.models import Job, JobEvent, Runner, is_live
@@ -194,6 +194,7 @@ def finish(
     # By way of JSON text: it turns NaN, which PostgreSQL's JSON refuses, into null.
     job.results = json.loads(message.model_dump_json(exclude={"fence", "log"}))
     move(session, job, kind, now=now, conclusion=message.conclusion)
+    leaderboard.note(session, job)
     session.flush()
 
 

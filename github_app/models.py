@@ -136,6 +136,8 @@ class Repository(Base):
     private: Mapped[bool]
     default_branch: Mapped[str] = mapped_column(String(255))
 
+    __table_args__ = (Index("ix_repositories_full_name", "owner", "name"),)
+
     @property
     def full_name(self) -> str:
         """`owner/name`."""
@@ -165,6 +167,8 @@ class Runner(Base):
         seen_at: Its last call.
         robot: Its robot's last `runner.protocol.RobotReport`.
         rules: Its host's `rules.RobotRules`, or None.
+        drained_at, drained_by: Its host wants it to take no more jobs; who said so.
+        camera_url: A picture or MJPEG stream of the robot, from its host.
     """
 
     __tablename__ = "runners"
@@ -181,6 +185,46 @@ class Runner(Base):
     software: Mapped[str | None] = mapped_column(String(50))
     robot: Mapped[dict[str, Any] | None]
     rules: Mapped[dict[str, Any] | None]
+    drained_at: Mapped[datetime | None]
+    drained_by: Mapped[str | None] = mapped_column(String(100))
+    camera_url: Mapped[str | None] = mapped_column(String(500))
+
+
+class Passport(Base):
+    """A passport that a robot came with, from `since` until the next one (`passports`)."""
+
+    __tablename__ = "passports"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    runner_id: Mapped[int] = mapped_column(ForeignKey("runners.id"))
+    version: Mapped[str] = mapped_column(String(100))
+    plant: Mapped[str] = mapped_column(String(20))
+    since: Mapped[datetime]
+
+    __table_args__ = (Index("ix_passports_robot", "runner_id", "since"),)
+
+
+class Best(Base):
+    """A repository's best run of a task on one robot, kept up to date as jobs finish (`leaderboard`).
+
+    Attributes:
+        task: `tasks.Task.name`.
+        plant: `simulated` or `hardware`: what the run was on, whatever the robot is today.
+        score: As the controller recorded it.
+        rank: The score, turned so that larger is better.
+    """
+
+    __tablename__ = "bests"
+
+    task: Mapped[str] = mapped_column(String(40), primary_key=True)
+    plant: Mapped[str] = mapped_column(String(20), primary_key=True)
+    runner_id: Mapped[int] = mapped_column(ForeignKey("runners.id"), primary_key=True)
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"), primary_key=True)
+    score: Mapped[float]
+    rank: Mapped[float]
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+
+    __table_args__ = (Index("ix_bests_board", "task", "plant", "rank"),)
 
 
 class Job(Base):
@@ -189,6 +233,7 @@ class Job(Base):
     Attributes:
         trigger_key: What asked for it, made so that the same request gives the same key: unique.
         announced_by: Number of the delivery that announced the commit, where it starts by itself.
+        base_branch: The branch that the pull request would change, where there is one.
         head_repository: `owner/name` the commit lives in, where that is a fork.
         config: The `.raas.yml` in force, as `RepoConfig` writes it.
         config_error: What is wrong with `.raas.yml`: `{"message", "path", "line"}`; then the job is refused.
@@ -215,6 +260,7 @@ class Job(Base):
     sha: Mapped[str] = mapped_column(String(40), index=True)
     ref: Mapped[str] = mapped_column(String(255))
     pull_request: Mapped[int | None]
+    base_branch: Mapped[str | None] = mapped_column(String(255))
     head_repository: Mapped[str | None] = mapped_column(String(300))
     rerun_of: Mapped[int | None] = mapped_column(ForeignKey("jobs.id"))
     announced_by: Mapped[int | None] = mapped_column(BigInteger)
@@ -263,6 +309,9 @@ class Job(Base):
         _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
         _partial("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
+        _partial(
+            "ix_jobs_robot_started", "runner_id", "started_at", "completed_at", where="started_at IS NOT NULL"
+        ),
         _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
         _partial("uq_jobs_claimed", "runner_id", where="status = 'claimed'", unique=True),
         _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,13 +22,14 @@ from typing import Any
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from github_app import claims
+from github_app import claims, roster
 from github_app.jobs import Status
-from github_app.models import Job, Runner, is_live, is_queued
-from runner.protocol import RobotReport
+from github_app.models import Job, is_live, is_queued
 
 ONLINE = timedelta(seconds=90)
 """A runner that was heard of within this time is online: a long poll lasts 50 s."""
+DRAINED = "drained by its host"
+"""The message of a robot that is to take no more jobs."""
 LOOK_MAX = 500
 """Jobs of a lane that are played forward; behind them the estimate goes on at the same rate."""
 HISTORY = 100
@@ -137,9 +138,9 @@ def play(seats: Iterable[Seat], jobs: Sequence[Queued]) -> dict[int, Turn]:
     lines: dict[str, deque[tuple[int, Queued]]] = defaultdict(deque)
     for place, job in enumerate(jobs):
         lines[job.lane].append((place, job))
-    robots = list(seats)
-    served = [[lane for lane in lines if claims.serves(robot.labels, lane)] for robot in robots]
-    free = [(robot.free_in_s, number) for number, robot in enumerate(robots)]
+    robots = _worth_playing(seats, lines, len(jobs))
+    served = [lanes for _, lanes in robots]
+    free = [(free_in_s, number) for number, (free_in_s, _) in enumerate(robots)]
     heapq.heapify(free)
     taken: Counter[str] = Counter()
     turns: dict[int, Turn] = {}
@@ -156,6 +157,25 @@ def play(seats: Iterable[Seat], jobs: Sequence[Queued]) -> dict[int, Turn]:
     for line in lines.values():
         turns.update((job.id, Turn(place, None)) for place, (_, job) in enumerate(line, 1))
     return turns
+
+
+def _worth_playing(
+    seats: Iterable[Seat], lanes: Collection[str], jobs: int
+) -> list[tuple[float, tuple[str, ...]]]:
+    """When robots are free and what they serve; of those that serve the same, as many as there are jobs.
+
+    Two thousand robots and three jobs: all but a few of them would only be looked at.
+    """
+    named = frozenset(label for lane in lanes for part in claims.parts(lane) for label in part)
+    kinds: defaultdict[frozenset[str], list[float]] = defaultdict(list)
+    for seat in seats:
+        kinds[seat.labels & named].append(seat.free_in_s)
+    return [
+        (free_in_s, served)
+        for kind, times in kinds.items()
+        if (served := tuple(lane for lane in lanes if claims.serves(kind, lane)))
+        for free_in_s in heapq.nsmallest(jobs, times)
+    ]
 
 
 class Outlook:
@@ -222,18 +242,16 @@ class Outlook:
 
     def _find_robots(self) -> Iterable[tuple[Robot, int, frozenset[str]]]:
         busy = {live.runner for live in self._live}
-        known = select(Runner).where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
-        for runner in self._session.scalars(known.order_by(Runner.name)):
-            report = RobotReport.model_validate(runner.robot)
+        for entry in roster.entries(self._session):
             robot = Robot(
-                name=runner.name,
-                online=runner.seen_at is not None and self._now - runner.seen_at < ONLINE,
-                busy=runner.id in busy,
-                healthy=report.healthy,
-                message=report.message,
-                seen_at=runner.seen_at,
+                name=entry.name,
+                online=entry.seen_at is not None and self._now - entry.seen_at < ONLINE,
+                busy=entry.id in busy,
+                healthy=entry.healthy and not entry.drained,
+                message=DRAINED if entry.drained else entry.message,
+                seen_at=entry.seen_at,
             )
-            yield robot, runner.id, claims.served_labels(runner.name, runner.labels, report)
+            yield robot, entry.id, entry.labels
 
     def _live_jobs(self) -> list[Live]:
         live = select(Job.runner_id, _ASKED_S, Job.claimed_at, Job.started_at).where(is_live(Job.status))

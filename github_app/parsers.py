@@ -107,15 +107,23 @@ def private_key(value: str) -> Secret:
 
 def owners(value: str) -> frozenset[str]:
     """Logins in lower case, or `*` alone."""
+    if value.strip() == "*":
+        return frozenset({"*"})
     owners = frozenset(part.strip().lower() for part in value.split(",") if part.strip())
     if not owners:
         raise ValueError("names nobody; list logins, separated by commas, or write *")
-    for owner in owners - {"*"}:
-        if not owner.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(f"lists {owner!r}, which is no GitHub login; separate logins by commas")
-    if "*" in owners and len(owners) > 1:
+    if "*" in owners:
         raise ValueError("lists * beside logins; write either")
-    return owners
+    return logins(value)
+
+
+def logins(value: str) -> frozenset[str]:
+    """Logins in lower case; none is allowed."""
+    found = frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+    for login in found:
+        if not login.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"lists {login!r}, which is no GitHub login; separate logins by commas")
+    return found
 
 
 def secret_key(value: str) -> Secret:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from github_app import job_view, outlook, policy, verdict
+from github_app import job_view, policy, robot_view, verdict
 from github_app.config import Settings
 from github_app.jobs import Status
-from github_app.models import Job, Repository, Runner, is_live
+from github_app.models import Job, Repository
 from github_app.policy import Viewer
-from github_app.rules import OUTSIDE_HOURS
-from github_app.user_text import one_line
-from github_app.wording import moment
-from runner.protocol import RobotReport
 
 ROWS_MAX = 25
 
@@ -38,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RobotRow:
-    """A robot in the list; `state` is online, offline or unfit."""
+    """A robot in the list; `state` as in `robot_view`."""
 
     name: str
     state: str
@@ -88,24 +84,8 @@ def _count(rows: list[Row], what: str) -> str:
 
 def robots(session: Session) -> list[RobotRow]:
     """The robots that have joined, by name."""
-    runners = session.scalars(select(Runner).where(Runner.revoked_at.is_(None)).order_by(Runner.name))
-    running = select(Job.runner_id).where(is_live(Job.status), Job.status == Status.RUNNING.value)
-    busy = set(session.scalars(running))
+    busy = robot_view.running_robots(session)
     return [
-        RobotRow(runner.name, *_robot_state(runner, runner.id in busy), runner.labels)
-        for runner in runners
-        if runner.token_hash is not None
+        RobotRow(runner.name, *robot_view.state(runner, runner.id in busy), runner.labels)
+        for runner in robot_view.joined(session)
     ]
-
-
-def _robot_state(runner: Runner, busy: bool) -> tuple[str, str]:
-    if runner.seen_at is None or runner.robot is None:
-        return "offline", "never heard of"
-    if datetime.now(UTC) - runner.seen_at >= outlook.ONLINE:
-        return "offline", f"offline since {moment(runner.seen_at)}"
-    report = RobotReport.model_validate(runner.robot)
-    if report.healthy:  # its own message would name whose code is driving, which may be private
-        return "online", "running a job" if busy else "ready"
-    if report.message.startswith(OUTSIDE_HOURS):
-        return "unfit", one_line(report.message, 200)
-    return "unfit", one_line(f"not fit to run: {report.message}".removesuffix(": "), 200)

@@ -1,4 +1,5 @@
 """Retention: logs, artifacts and webhook deliveries are kept for a time, then given up; jobs themselves stay.
+The files of a run on the leaderboard stay until a better one takes its place: each score has its replay.
 
 A job's files go in steps. First, in one transaction, the job says so and its log is gone; from then on no
 page offers the files. Then they are removed from the store, and last their rows. A row is there for as long
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from github_app.db import Database
 from github_app.jobs import Status
 from github_app.logs import about
-from github_app.models import Artifact, Delivery, Job, LogChunk
+from github_app.models import Artifact, Best, Delivery, Job, LogChunk
 from github_app.moves import utc_now
 from github_app.services import Services
 from github_app.stores import StoreError
@@ -64,7 +65,10 @@ def _give_up(session: Session, db: Database, before: datetime, now: datetime) ->
     old = (
         select(Job)
         .where(
-            Job.status == Status.COMPLETED.value, Job.completed_at < before, Job.files_removed_at.is_(None)
+            Job.status == Status.COMPLETED.value,
+            Job.completed_at < before,
+            Job.files_removed_at.is_(None),
+            Job.id.not_in(select(Best.job_id)),
         )
         .order_by(Job.completed_at)
         .limit(BATCH)

@@ -24,7 +24,7 @@ STATEMENT = """
     WITH RECURSIVE me AS (
         UPDATE runners SET seen_at = %(now)s, software = %(software)s, robot = %(robot)s
         WHERE id = %(runner)s AND revoked_at IS NULL
-        RETURNING id, name, labels
+        RETURNING id, name, labels, drained_at IS NULL AS open
     ), served AS MATERIALIZED (
         SELECT ARRAY(SELECT jsonb_array_elements_text(labels))
             || ARRAY[name::text, %(kind)s::text, %(plant)s::text] AS labels FROM me
@@ -52,7 +52,7 @@ STATEMENT = """
     ), head AS MATERIALIZED (
         SELECT id FROM jobs WHERE status = 'queued' AND lane = (SELECT lane FROM best)
             AND NOT EXISTS (SELECT 1 FROM mine WHERE status = 'claimed' OR claim_key = %(key)s)
-            AND %(healthy)s
+            AND %(healthy)s AND (SELECT open FROM me)
         ORDER BY order_key, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ), taken AS (
         UPDATE jobs SET status = 'claimed', runner_id = me.id, claim_key = %(key)s, fence = %(fence)s,
@@ -70,7 +70,7 @@ STATEMENT = """
         timeout_s,
         EXISTS (SELECT 1 FROM me) AND NOT EXISTS (SELECT 1 FROM mine WHERE claim_key = %(key)s)
             AND NOT EXISTS (SELECT 1 FROM mine WHERE status = 'claimed')
-            AND (NOT %(healthy)s OR NOT EXISTS (SELECT 1 FROM best)
+            AND (NOT %(healthy)s OR NOT (SELECT open FROM me) OR NOT EXISTS (SELECT 1 FROM best)
                 AND (%(ahead)s OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'claimed' AND ahead)))
             AS nothing
     FROM (SELECT 1) AS one LEFT JOIN taken ON TRUE LEFT JOIN repositories ON repositories.id = repository_id

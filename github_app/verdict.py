@@ -5,7 +5,7 @@ from __future__ import annotations
 from github_app.comparison import Comparison, Spread, means, spread
 from github_app.job_view import JobView
 from github_app.jobs import Status
-from github_app.outlook import Robot, Waiting
+from github_app.outlook import DRAINED, Robot, Waiting
 from github_app.rules import OUTSIDE_HOURS
 from github_app.user_text import one_line
 from runner.achievement import number, verdict
@@ -95,7 +95,7 @@ def _unfit(robot: Robot) -> str:
     if not robot.online:
         since = f"{robot.seen_at:%d %b %H:%M} UTC" if robot.seen_at else "ever"
         return f"{robot.name} is offline since {since}"
-    if robot.message.startswith(OUTSIDE_HOURS):
+    if robot.message.startswith((OUTSIDE_HOURS, DRAINED)):
         return f"{robot.name} is {robot.message}"
     return f"{robot.name} is not fit to run" + (f": {robot.message}" if robot.message else "")
 

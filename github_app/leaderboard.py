@@ -1,0 +1,178 @@
+"""`/leaderboard`: the best run of each repository at each task, on real robots and, apart, in simulation.
+
+The bests are a table that the transaction of `finish` keeps up to date, so a page looks at as many rows as it
+shows, however many jobs there were. What counts is said in `tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, abort, render_template, request
+from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from github_app import policy, services, tasks
+from github_app.comparison import SIMULATED
+from github_app.models import Best, Job, Repository, Runner
+from github_app.policy import Viewer
+from github_app.tasks import Task
+from runner.achievement import number
+from runner.protocol import Conclusion, SessionResult
+
+blueprint = Blueprint("leaderboard", __name__)
+
+HARDWARE = "hardware"
+PLANTS = {HARDWARE: "Real robots", SIMULATED: "Simulation"}
+ROWS_MAX = 100
+LOOKED_AT_MAX = 500
+"""A repository has a best run on each robot; of all these only its first row is shown."""
+NEVER_RANKED = frozenset({Conclusion.CANCELLED.value, Conclusion.NEUTRAL.value})
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the board; `moment` is where in the replay to begin [s]."""
+
+    place: int
+    repository: str
+    robot: str
+    score: str
+    job_id: int
+    sha: str
+    at: datetime | None
+    moment: float
+    files_removed: bool
+
+
+def note(session: Session, job: Job) -> None:
+    """Put a job that has just finished on the boards where it is its repository's best on this robot."""
+    first = _first_session(job)
+    if first is None or job.runner is None or job.conclusion in NEVER_RANKED:
+        return
+    kind = (job.runner.robot or {}).get("kind")
+    plant = SIMULATED if first.passport == SIMULATED else HARDWARE
+    for task in tasks.TASKS:
+        score = task.achieved(first.scores)
+        if task.kind == kind and score is not None:
+            _keep_better(session, task, plant, job, score)
+
+
+def _first_session(job: Job) -> SessionResult | None:
+    for result in (job.results or {}).get("sessions", [])[:1]:
+        try:
+            return SessionResult.model_validate(result)
+        except ValidationError:  # an older server stored it in another form
+            return None
+    return None
+
+
+def _keep_better(session: Session, task: Task, plant: str, job: Job, score: float) -> None:
+    """One statement, so that two runs that end at once do not overtake each other."""
+    values = {
+        "task": task.name,
+        "plant": plant,
+        "runner_id": job.runner_id,
+        "repository_id": job.repository_id,
+        "score": score,
+        "rank": task.rank(score),
+        "job_id": job.id,
+    }
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    insert: Any = sqlite.insert if on_sqlite else postgresql.insert
+    fresh = insert(Best).values(values)
+    better = {name: fresh.excluded[name] for name in ("score", "rank", "job_id")}
+    session.execute(
+        fresh.on_conflict_do_update(
+            index_elements=["task", "plant", "runner_id", "repository_id"],
+            set_=better,
+            where=fresh.excluded.rank > Best.rank,
+        )
+    )
+
+
+@blueprint.get("/leaderboard")
+def page() -> ResponseReturnValue:
+    """One task on one kind of plant, on all robots or one."""
+    here, viewer = services.current(), policy.viewer()
+    task = tasks.named(request.args.get("task", tasks.TASKS[0].name))
+    plant = request.args.get("on", "")
+    robot = request.args.get("robot", "")
+    if task is None or plant not in {"", *PLANTS}:
+        abort(404)
+    with here.db.read() as session:
+        if not plant:  # where no real robot has run anything yet, there is more to see in simulation
+            plant = next((each for each in PLANTS if rows(session, task, each, "", viewer)), HARDWARE)
+        robots = robots_of(session, task, plant, viewer)
+        if robot and robot not in robots:
+            abort(404)
+        board = rows(session, task, plant, robot, viewer)
+    return render_template(
+        "leaderboard.html",
+        tasks=tasks.TASKS,
+        task=task,
+        plants=PLANTS,
+        plant=plant,
+        robots=robots,
+        robot=robot,
+        rows=board,
+    )
+
+
+def rows(session: Session, task: Task, plant: str, robot: str, viewer: Viewer) -> list[Row]:
+    """The board, best first; of equals who came first. One row for each repository that may be seen."""
+    query = _seen(select(Best, Job, Repository, Runner.name), task, plant, viewer).join(
+        Job, Job.id == Best.job_id
+    )
+    if robot:
+        query = query.where(Runner.name == robot)
+    found = session.execute(query.order_by(Best.rank.desc(), Best.job_id).limit(LOOKED_AT_MAX)).unique()
+    return _numbered(task, ((best, job, repository, name) for best, job, repository, name in found))
+
+
+def robots_of(session: Session, task: Task, plant: str, viewer: Viewer) -> list[str]:
+    """The robots that have a board of their own."""
+    query = _seen(select(Runner.name), task, plant, viewer)
+    return list(session.scalars(query.distinct().order_by(Runner.name)))
+
+
+def _seen(query: Any, task: Task, plant: str, viewer: Viewer) -> Any:
+    return (
+        query.select_from(Best)
+        .join(Repository, Repository.id == Best.repository_id)
+        .join(Runner, Runner.id == Best.runner_id)
+        .where(Best.task == task.name, Best.plant == plant, policy.visible_rows(viewer))
+    )
+
+
+def _numbered(task: Task, found: Iterable[tuple[Best, Job, Repository, str]]) -> list[Row]:
+    shown: dict[int, Row] = {}
+    for best, job, repository, robot in found:
+        if repository.id in shown or len(shown) == ROWS_MAX:
+            continue
+        first = _first_session(job)
+        shown[repository.id] = Row(
+            place=len(shown) + 1,
+            repository=repository.full_name,
+            robot=robot,
+            score=f"{number(best.score)}{' ' + task.unit if task.unit else ''}",
+            job_id=job.id,
+            sha=job.sha,
+            at=job.completed_at,
+            moment=_moment(first),
+            files_removed=job.files_removed_at is not None,
+        )
+    return list(shown.values())
+
+
+def _moment(first: SessionResult | None) -> float:
+    """The first moment upright; the beginning where there was none."""
+    if first is None or not first.scores.get("composite"):
+        return 0.0
+    return first.scores.get("swing_up_time") or 0.0
