@@ -91,7 +91,7 @@ def pull_request(here: Services, delivery: Delivery) -> Plan:
         return Plan(f"left alone: {said.sender.login} has no write permission", keep)
     auto, hold = plans.automatic_key(repository, head.sha), plans.held_key(repository, head.sha)
     if plans.known(here, auto, *([hold] if verdict is PullVerdict.HOLD else [])) is not None:
-        known = partial(_known, here.settings, repository, auto, said.number)
+        known = partial(_known, here.settings, repository, auto, said)
         return Plan(f"left alone: {head.sha} was announced before", known)
     wish = _wish(here, repository, head.sha)
     if isinstance(wish, str):
@@ -109,26 +109,33 @@ def pull_request(here: Services, delivery: Delivery) -> Plan:
         requested_by=said.sender.login,
         ref=head.ref,
         pull_request=said.number,
+        base_branch=said.pull_request.base.ref,
         head_repository=elsewhere if held else None,
         refusal=plans.held(elsewhere) if held else None,
     )
     request = replace(request, announced_by=delivery.id)
     what = "waits for approval" if held and request.config_error is None else "job for"
-    return Plan(f"{what} {head.sha}", partial(_submit_pull, here.settings, repository, request))
+    return Plan(f"{what} {head.sha}", partial(_submit_pull, here.settings, repository, request, said))
 
 
-def _submit_pull(settings: Settings, repository: Repository, request: JobRequest, session: Session) -> None:
+def _submit_pull(
+    settings: Settings,
+    repository: Repository,
+    request: JobRequest,
+    said: payloads.PullRequestEvent,
+    session: Session,
+) -> None:
     plans.remember_and_submit(settings, repository, [request], session)
-    _known(settings, repository, request.trigger_key, request.pull_request, session)
+    _known(settings, repository, request.trigger_key, said, session)
 
 
 def _known(
-    settings: Settings, repository: Repository, key: str, number: int | None, session: Session
+    settings: Settings, repository: Repository, key: str, said: payloads.PullRequestEvent, session: Session
 ) -> None:
     """The push was faster, and knew of no pull request."""
     records.remember(session, settings, repository)
     unlinked = update(Job).where(Job.trigger_key == key, Job.pull_request.is_(None))
-    session.execute(unlinked.values(pull_request=number))
+    session.execute(unlinked.values(pull_request=said.number, base_branch=said.pull_request.base.ref))
 
 
 def _verdict(here: Services, repository: Repository, said: payloads.PullRequestEvent) -> PullVerdict:

@@ -180,13 +180,20 @@ def _forget(here: Services, job_id: int) -> None:
 
 
 def _settle(here: Services, taken: Taken) -> None:
-    """It is published; what happened since is due at once."""
+    """It is published; what happened since is due at once, and so is whose check run shows its result."""
+    now = datetime.now(UTC)
     with here.db.write() as session:
-        session.execute(
+        settled = session.scalar(
             update(Job)
             .where(Job.id == taken.job.id, Job.reported_event < taken.event)
-            .values(reported_event=taken.event, report_tries=0, next_report_at=datetime.now(UTC))
+            .values(reported_event=taken.event, report_tries=0, next_report_at=now)
+            .returning(Job.id)
         )
+        others = comparison.beside(session, taken.job) if settled is not None else []
+        if others:
+            behind = update(Job).where(Job.id.in_(others), Job.reported_event == Job.latest_event)
+            session.execute(behind.values(reported_event=0, next_report_at=now))
+            here.db.wake(session, "checks")
 
 
 def _later(here: Services, taken: Taken, error: Exception) -> None:

@@ -3,6 +3,9 @@
 A comment with a command gets a reaction at once (eyes), and another one when it is settled: a rocket where
 something was done, confused where nothing was. There is one reply, and only where it helps: to a question
 (status, help), or to a refusal, then it says why and what to do.
+
+Both are written to GitHub and count against the installation's budget (`rate_limits`). Where it is spent,
+reactions are left out; a reply waits, unless that would hold up what the comment asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +18,14 @@ from sqlalchemy.orm import Session
 
 from github_app import allowance, commands, plans, policy, queue, replies, requests
 from github_app.config import Settings
-from github_app.github import ForbiddenError, GitHub, GitHubError, InvalidError, NotFoundError
+from github_app.github import (
+    ForbiddenError,
+    GitHub,
+    GitHubError,
+    InvalidError,
+    NotFoundError,
+    RateLimitedError,
+)
 from github_app.models import Repository
 from github_app.moves import utc_now
 from github_app.payloads import IssueComment
@@ -140,7 +150,8 @@ def _run(asked: Asked, runs: list[commands.Run], permission: str, answered: Answ
         if isinstance(decision, policy.Denied):
             answered.refusals.append(decision.reason)
         else:
-            _request(asked, command, decision, answered)
+            base = None if command.ref else pull.base_branch
+            _request(asked, command, decision, base, answered)
 
 
 def _head_of(asked: Asked, ref: str) -> str | None:
@@ -151,7 +162,9 @@ def _head_of(asked: Asked, ref: str) -> str | None:
     return None
 
 
-def _request(asked: Asked, command: commands.Run, granted: policy.Granted, answered: Answer) -> None:
+def _request(
+    asked: Asked, command: commands.Run, granted: policy.Granted, base: str | None, answered: Answer
+) -> None:
     said = asked.said
     with asked.here.db.read() as session:
         most = allowance.limits(session, asked.settings)
@@ -166,6 +179,7 @@ def _request(asked: Asked, command: commands.Run, granted: policy.Granted, answe
         requested_by=said.sender.login,
         ref=command.ref or f"pull/{said.issue.number}",
         pull_request=None if command.ref else said.issue.number,
+        base_branch=base,
         head_repository=granted.head_repository,
         sessions=wished.sessions,
     )
@@ -220,24 +234,32 @@ def store(asked: Asked, answered: Answer, session: Session) -> None:
     plans.remember_and_submit(asked.settings, asked.repository, answered.requests, session)
 
 
-def reply_once(asked: Asked, text: str, *, first_try: bool) -> None:
+def reply_once(asked: Asked, answered: Answer, *, first_try: bool) -> None:
     """Reply to the comment, unless an earlier try did and then was lost.
 
     Raises:
-        GitHubUnavailableError: Not now. Where the App may not speak (a locked conversation), it stays silent.
+        GitHubUnavailableError: Not now, or the budget is spent. Where the App may not speak (a locked
+            conversation), it stays silent.
     """
     comment, number = asked.said.comment, asked.said.issue.number
+    if (until := asked.here.limits.spend(asked.repository.installation_id, urgent=True)) is not None:
+        if answered.requests or answered.cancels:
+            log.warning("no reply to comment %s: the budget of writes is spent", comment.id)
+            return
+        raise RateLimitedError("the budget of writes to GitHub is spent", until)
     marker = f"<!-- raas: reply to {comment.id} -->"
     replied = partial(asked.github.replied, asked.repository, number, marker, comment.created_at)
     try:
         if first_try or not replied():
-            asked.github.reply(asked.repository, number, f"{text}\n\n{marker}")
+            asked.github.reply(asked.repository, number, f"{answered.reply}\n\n{marker}")
     except (ForbiddenError, NotFoundError, InvalidError) as error:
         log.warning("no reply to comment %s: %s", comment.id, error)
 
 
 def react(asked: Asked, content: str) -> None:
     """React to the comment. A missing reaction is no reason to hold anything up."""
+    if asked.here.limits.spend(asked.repository.installation_id, urgent=False) is not None:
+        return
     try:
         asked.github.react(asked.repository, asked.said.comment.id, content)
     except GitHubError as error:

@@ -1,5 +1,7 @@
 """How a run compares: with the base branch's latest runs on the same robot, and with simulation.
 
+A pull request's base branch is the one it would change; any other run is compared with the default branch.
+
 Only what was measured under the same conditions is set side by side: the same robot with the same passport,
 in runs whose program ended by itself. A branch's runs differ by commit as well as by chance; their spread
 says how much a single run means. Where nothing is comparable, nothing is shown.
@@ -89,19 +91,35 @@ def means(sessions: Iterable[SessionResult]) -> dict[str, float]:
 def load(session: Session, job: Job) -> Comparison | None:
     """What to set beside a job's run; None where it recorded nothing.
 
-    Only jobs that were made before it count, so that a check run says the same whenever it is published.
+    Of the branch only jobs that were made before it count, so that a check run says the same whenever it is
+    published. A simulation of the same commit counts whenever it ends: see `beside`.
     """
     mine = _sessions(job.results)
     if not mine:
         return None
     first = mine[0]
-    branch = job.repository.default_branch
-    base = (Job.ref == branch, Job.pull_request.is_(None), Job.head_repository.is_(None))
+    branch = job.base_branch or job.repository.default_branch
+    base = (Job.ref == branch, Job.head_repository.is_(None), Job.id < job.id)
     runs = _runs(session, job, first.robot, first.passport, *base)
     simulated: list[dict[str, float]] = []
     if first.passport != SIMULATED:
         simulated = _runs(session, job, None, SIMULATED, Job.sha == job.sha)
     return Comparison(branch, column(runs), column(simulated))
+
+
+def beside(session: Session, job: Job) -> list[int]:
+    """The jobs whose check runs show this one's result: a simulation's, those of robots at the commit."""
+    mine = _sessions(job.results)
+    if not _over(job) or not mine or any(one.passport != SIMULATED for one in mine):
+        return []
+    same = (Job.repository_id == job.repository_id, Job.sha == job.sha, Job.id != job.id)
+    query = select(Job).where(*same, Job.conclusion.in_(_MEASURED), Job.check_run_id.is_not(None))
+    found = session.scalars(query.order_by(Job.id.desc()).limit(LOOKS_MAX)).unique()
+    return [one.id for one in found if any(run.passport != SIMULATED for run in _sessions(one.results))]
+
+
+def _over(job: Job) -> bool:
+    return job.status == Status.COMPLETED.value and job.conclusion in _MEASURED
 
 
 def _runs(
@@ -111,7 +129,7 @@ def _runs(
         select(Job.results)
         .where(
             Job.repository_id == job.repository_id,
-            Job.id < job.id,
+            Job.id != job.id,
             Job.status == Status.COMPLETED.value,
             Job.conclusion.in_(_MEASURED),
             Job.results.is_not(None),

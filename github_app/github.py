@@ -119,6 +119,7 @@ class GitHub:
             head_repository_id=pull.head.repo.id if pull.head.repo else None,
             head_repository=pull.head.repo.full_name if pull.head.repo else None,
             base_repository_id=pull.base.repo.id,
+            base_branch=pull.base.ref,
         )
 
     def file(self, repository: Repository, name: str, sha: str) -> bytes | None:

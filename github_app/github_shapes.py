@@ -64,6 +64,7 @@ class Head(BaseModel):
 class Base(BaseModel):
     """What a pull request would change."""
 
+    ref: str
     repo: RepositoryName
 
 

@@ -108,10 +108,17 @@ class Head(BaseModel):
     repo: HeadRepository | None = None
 
 
+class Base(BaseModel):
+    """The branch that a pull request would change."""
+
+    ref: Annotated[str, Field(max_length=255)]
+
+
 class PullRequest(BaseModel):
     """A pull request at the time of the event."""
 
     head: Head
+    base: Base
 
 
 class PullRequestEvent(BaseModel):

@@ -86,6 +86,7 @@ def once_more(
         timeout_s=min(job.timeout_s, most.timeout_max_s),
         sessions=min(job.sessions, most.sessions_max),
         pull_request=job.pull_request,
+        base_branch=job.base_branch,
         head_repository=job.head_repository,
         rerun_of=job.id,
         config_error=error,

@@ -65,6 +65,7 @@ class PullRequestFacts:
         head_repository_id: None where the fork was deleted.
         head_repository: `owner/name`, likewise.
         base_repository_id: The repository it would change.
+        base_branch: The branch of it.
     """
 
     open: bool
@@ -72,6 +73,7 @@ class PullRequestFacts:
     head_repository_id: int | None
     head_repository: str | None
     base_repository_id: int
+    base_branch: str
 
     @property
     def from_elsewhere(self) -> bool:

@@ -58,6 +58,7 @@ class JobRequest:
     timeout_s: float
     sessions: int = 1
     pull_request: int | None = None
+    base_branch: str | None = None
     head_repository: str | None = None
     rerun_of: int | None = None
     config_error: dict[str, Any] | None = None

@@ -49,6 +49,7 @@ class Wish:
         requested_by: str,
         ref: str,
         pull_request: int | None = None,
+        base_branch: str | None = None,
         head_repository: str | None = None,
         sessions: int = 1,
         refusal: Refusal | None = None,
@@ -66,6 +67,7 @@ class Wish:
             timeout_s=self.config.timeout,
             sessions=sessions,
             pull_request=pull_request,
+            base_branch=base_branch,
             head_repository=head_repository,
             config_error=None
             if self.error is None

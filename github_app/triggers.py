@@ -145,7 +145,7 @@ def _comment(here: Services, delivery: Delivery) -> Plan:
     asked = comments.Asked(here, repository, said)
     answer = comments.answer(asked)
     if answer.reply is not None:
-        comments.reply_once(asked, answer.reply, first_try=delivery.tries == 1)
+        comments.reply_once(asked, answer, first_try=delivery.tries == 1)
     return Plan(
         answer.outcome,
         partial(comments.store, asked, answer),

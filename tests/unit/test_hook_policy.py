@@ -28,7 +28,12 @@ from runner.protocol import Conclusion
 
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 OWN = PullRequestFacts(
-    open=True, head_sha=HEAD, head_repository_id=1, head_repository="a/r", base_repository_id=1
+    open=True,
+    head_sha=HEAD,
+    head_repository_id=1,
+    head_repository="a/r",
+    base_repository_id=1,
+    base_branch="main",
 )
 FORK = replace(OWN, head_repository_id=2, head_repository="b/r")
 

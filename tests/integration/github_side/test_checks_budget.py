@@ -9,9 +9,9 @@ from pathlib import Path
 
 import postgres as pg
 import pytest
-from github_lab import PROGRAM, SPOON, open_lab
+from github_lab import PROGRAM, SPOON, Lab, open_lab
 from needs import need
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from github_app import checks, rate_limits
 from github_app.app import close, create_app
@@ -109,3 +109,33 @@ def test_beyond_the_budget_check_runs_wait_and_are_published_later(tmp_path: Pat
         lab.make_due()
         checks.reconcile(lab.app)
         assert [len(lab.check_runs(sha)) for sha in shas] == [1, 1, 1]
+
+
+def test_reactions_and_replies_count_and_never_hold_up_a_command(tmp_path: Path) -> None:
+    with open_lab(tmp_path, RAAS_GITHUB_WRITES_PER_HOUR="4", RAAS_GITHUB_WRITES_PER_MINUTE="0") as lab:
+        lab.world.push(SPOON, PROGRAM, user="alice", message="[skip raas]")
+        lab.world.push(SPOON, {"a": "1"}, user="alice", branch="feature", message="[skip raas]")
+        number = lab.world.open_pull(SPOON, head="feature", user="alice")["number"]
+        lab.world.comment(SPOON, number, "/raas help", user="alice")
+        lab.work()
+        with lab.here.db.read() as session:
+            (spent,) = session.scalars(select(RateLimit.hour_writes).where(RateLimit.hour_writes > 0))
+        assert spent == 3  # eyes, the reply, a rocket
+        asked = lab.world.comment(SPOON, number, "/raas run\n/raas status", user="alice")
+        lab.work()
+        lab.world.comment(SPOON, number, "/raas status", user="alice")
+        lab.work()
+        (job,) = lab.jobs
+        assert job.status == "queued"
+        assert lab.world.reactions(SPOON, asked["id"]) == []
+        assert replies(lab, number) == 2
+        with lab.here.db.write() as session:
+            session.execute(update(RateLimit).values(hour=1))
+        lab.make_due()
+        lab.work()
+        assert replies(lab, number) == 3  # the question was kept until it could be answered
+        assert len(lab.check_runs(job.sha)) == 1
+
+
+def replies(lab: Lab, number: int) -> int:
+    return len([said for said in lab.world.comments(SPOON, number) if said["user"]["type"] == "Bot"])

@@ -78,6 +78,43 @@ def test_the_same_commit_in_simulation_is_shown(lab: Lab) -> None:
     assert "\\-290" in latest["output"]["summary"]
 
 
+def test_a_pull_request_is_compared_with_the_branch_it_would_change(lab: Lab) -> None:
+    ran(lab, -900)
+    develop = ran(lab, -500, branch="develop")
+    lab.world.open_pull(SPOON, head="develop", base="main", user="alice")  # its runs stay the branch's own
+    sha = ran(lab, -312, branch="better")
+    lab.world.open_pull(SPOON, head="better", base="develop", user="alice")
+    lab.work()
+    assert {job.sha: job.base_branch for job in lab.jobs}[sha] == "develop"
+    lab.world.comment(SPOON, 2, "/raas run", user="alice")
+    lab.work()
+    finished(lab, -300)
+    newest = lab.check_runs(sha)[0]["output"]
+    assert newest["title"].endswith("return -300 (develop -500)")
+    assert "develop (same robot, 1 run)" in newest["summary"]
+    assert "\\-900" not in newest["summary"]
+    (own,) = lab.check_runs(develop)
+    assert own["output"]["title"].endswith("return -500 (main -900)")
+
+
+def test_a_simulation_that_ends_later_is_added(lab: Lab) -> None:
+    sha = lab.world.push(SPOON, PROGRAM, user="alice", branch="better")
+    opened = lab.world.open_pull(SPOON, head="better", user="alice")
+    lab.work()
+    finished(lab, -312)
+    (run,) = lab.check_runs(sha)
+    assert "simulation" not in run["output"]["summary"]
+    lab.world.comment(SPOON, opened["number"], "/raas run --sim", user="alice")
+    lab.work()
+    finished(lab, -290, passport="simulated", robot="sim")
+    simulated, real = lab.check_runs(sha)
+    assert (real["id"], real["conclusion"]) == (run["id"], "success")
+    assert "| simulation (1 run) |" in real["output"]["summary"]
+    assert "\\-290" in real["output"]["summary"]
+    assert "| simulation (" not in simulated["output"]["summary"]
+    assert {job.reported_event == job.latest_event for job in lab.jobs} == {True}
+
+
 def test_the_picture_is_at_a_stable_address_for_those_who_may_see_it(tmp_path: Path) -> None:
     with open_lab(tmp_path) as lab:
         sha = lab.world.push(SPOON, PROGRAM, user="alice")
