@@ -78,7 +78,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  # one system call, no lock is touched
+                preexec_fn=end_with_parent,  # noqa: PLW1509  # one system call, no lock is touched
             )
 
     @property
@@ -142,5 +142,6 @@ class Process:
             return
 
 
-def _end_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(sig: signal.Signals = signal.SIGTERM) -> None:
+    """Send this process `sig` when the thread that started it ends, however that happens."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, sig)

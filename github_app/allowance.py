@@ -8,14 +8,14 @@ they are what the jobs' own rows say, read under the owner's lock, so they hold 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from github_app import claims
+from github_app import claims, roster
 from github_app.config import Settings
 from github_app.models import Fact, Job, Repository, Runner, is_live, is_queued
 from github_app.rules import RobotRules, RulesError, ServerRules
@@ -150,11 +150,14 @@ def not_let_in(owner: str) -> str:
 def _no_robot_accepts(session: Session, repository: Repository, labels: Collection[str]) -> str | None:
     """Where robots could serve the labels, but the rules of each refuse the job."""
     wanted = ",".join(sorted(set(labels)))
-    able = [runner for runner, served in _robots(session) if claims.serves(served, wanted)]
-    rules = [robot_rules(runner) for runner in able]
-    if not able or any(each.accepts(repository.owner, private=repository.private) for each in rules):
+    able = [robot for robot in roster.entries(session) if claims.serves(robot.labels, wanted)]
+    if not all(robot.ruled for robot in able) or not able:
         return None
-    names = ", ".join(runner.name for runner in able[:5])
+    ruled = session.scalars(select(Runner).where(Runner.id.in_([robot.id for robot in able])))
+    rules = [robot_rules(runner) for runner in ruled]
+    if any(each.accepts(repository.owner, private=repository.private) for each in rules):
+        return None
+    names = ", ".join(robot.name for robot in able[:5])
     if repository.private and any(each.accepts(repository.owner, private=False) for each in rules):
         return (
             f"This repository is private, and the robots with these labels ({names}) run public sources "
@@ -164,13 +167,6 @@ def _no_robot_accepts(session: Session, repository: Repository, labels: Collecti
         f"The robots with these labels ({names}) do not serve repositories of {repository.owner}. "
         "Ask their host, or choose another robot with `--robot`."
     )
-
-
-def _robots(session: Session) -> Iterator[tuple[Runner, frozenset[str]]]:
-    known = select(Runner).where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
-    for runner in session.scalars(known.order_by(Runner.name)):
-        report = RobotReport.model_validate(runner.robot)
-        yield runner, claims.served_labels(runner.name, runner.labels, report)
 
 
 def _day_is_spent(

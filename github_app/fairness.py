@@ -18,16 +18,14 @@ never differ by more than the sum of their longest jobs, in any interval, with a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, case, func, insert, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.orm import Session
 
-from github_app import claims
-from github_app.models import Job, Owner, Runner, is_live, is_queued
-from runner.protocol import RobotReport
+from github_app import claims, roster
+from github_app.models import Job, Owner, is_live, is_queued
 
 
 def lock_owner(session: Session, owner: str) -> None:
@@ -162,12 +160,7 @@ class Lanes:
     def robots(self) -> dict[int, frozenset[str]]:
         """What each runner answers to."""
         if self._robots is None:
-            rows = self._session.execute(
-                select(Runner.id, Runner.name, Runner.labels, Runner.robot).where(
-                    Runner.revoked_at.is_(None), Runner.robot.is_not(None)
-                )
-            )
-            self._robots = dict(_answering(rows))
+            self._robots = roster.answering(self._session)
         return self._robots
 
     def heads(self) -> dict[str, float]:
@@ -180,8 +173,3 @@ class Lanes:
     def _first(self, query: Select[Any]) -> float:
         found: float | None = self._session.execute(query).scalar()
         return found or 0.0
-
-
-def _answering(rows: Iterable[Any]) -> Iterable[tuple[int, frozenset[str]]]:
-    for number, name, labels, robot in rows:
-        yield number, claims.served_labels(name, labels, RobotReport.model_validate(robot))
