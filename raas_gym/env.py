@@ -183,6 +183,10 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         self._window.show(frame)
         return None
 
+    def keys(self) -> frozenset[str]:
+        """Keys that are down in the window of "human", see `Window.pressed`."""
+        return frozenset() if self._window is None else self._window.pressed()
+
     def close(self) -> None:
         """Motor off. The environment cannot be used afterwards."""
         if self._closed:

@@ -92,3 +92,11 @@ class Window:
     def close(self) -> None:
         """Close the window."""
         self._pygame.display.quit()
+
+    def pressed(self) -> frozenset[str]:
+        """Keys that are down, of `left`, `right` and `q`; `q` also where the window was closed."""
+        pygame = self._pygame
+        down = pygame.key.get_pressed()
+        names = {"left": pygame.K_LEFT, "right": pygame.K_RIGHT, "q": pygame.K_q}
+        closed = {"q"} if pygame.event.peek(pygame.QUIT) else set()
+        return frozenset({name for name, key in names.items() if down[key]} | closed)

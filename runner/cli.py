@@ -19,6 +19,7 @@ from raas_gym.version import __version__
 from runner import base_image, settings
 from runner.agent import Agent
 from runner.client import Client, ServerError
+from runner.completion import completion
 from runner.doctor import examine
 from runner.held import BusyError, Store
 from runner.program import Tools
@@ -252,3 +253,6 @@ def _engine() -> Iterator[Engine]:
             engine.close()
     except SandboxError as error:
         _fail(str(error))
+
+
+raas_runner.add_command(completion)

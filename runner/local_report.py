@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runner.achievement import number, verdict
+from runner.job_lines import SCORES
 from runner.local import LocalResult
 from runner.protocol import Conclusion, SessionResult
 
@@ -17,12 +18,8 @@ EXIT_CODES = {
     Conclusion.TIMED_OUT: 124,
     Conclusion.CANCELLED: 130,
 }
-_LABELS = {
-    "episode_return": "return",
-    "swing_up_time": "swing-up time [s]",
-    "upright": "upright, share",
-    "upright_time": "upright time [s]",
-}
+COLUMNS_MAX = 5
+"""Sessions with a column of their own: wider is no table any more."""
 
 
 def exit_code(result: LocalResult) -> int:
@@ -42,8 +39,7 @@ def as_text(result: LocalResult) -> Iterator[str]:
     yield f"{finish.conclusion.value}: {sentence(result)}"
     if finish.conclusion is Conclusion.SUCCESS:
         yield f"  {finish.reason}"
-    for name, values in scores(finish.sessions).items():
-        yield f"  {_LABELS.get(name, name):<20} {_spread(values)}"
+    yield from _table(finish.sessions)
     for session in finish.sessions:
         if session.late:
             yield f"  session {session.number + 1}: {session.late} of {session.steps} actions came late"
@@ -78,12 +74,29 @@ def scores(sessions: list[SessionResult]) -> dict[str, list[float | None]]:
     return {name: [session.scores[name] for session in sessions if name in session.scores] for name in names}
 
 
+def _table(sessions: list[SessionResult]) -> Iterator[str]:
+    """The scores, a line each; of several sessions mean and deviation, and a column for each of the first."""
+    several, shown = len(sessions) > 1, sessions[:COLUMNS_MAX]
+    if several:
+        names = [f"session {session.number + 1}" for session in shown]
+        yield f"  {'':<20} {'mean ± dev.':>16}{''.join(f'{name:>12}' for name in names)}"
+    for name, values in scores(sessions).items():
+        if not several:
+            yield f"  {SCORES.get(name, name):<20} {number(values[0])}"
+            continue
+        cells = "".join(f"{_cell(session, name):>12}" for session in shown)
+        yield f"  {SCORES.get(name, name):<20} {_spread(values):>16}{cells}"
+    if len(sessions) > len(shown):
+        yield f"  and {len(sessions) - len(shown)} sessions more; --json has them all"
+
+
+def _cell(session: SessionResult, name: str) -> str:
+    return number(session.scores[name]) if name in session.scores else ""
+
+
 def _spread(values: list[float | None]) -> str:
-    if len(values) == 1:
-        return number(values[0])
     spread = _stdev(values)
-    around = f"{number(_mean(values))} ± {number(spread)}" if spread is not None else number(_mean(values))
-    return f"{around}  ({', '.join(number(value) for value in values)})"
+    return number(_mean(values)) + (f" ± {number(spread)}" if spread is not None else "")
 
 
 def _mean(values: list[float | None]) -> float | None:

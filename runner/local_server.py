@@ -11,9 +11,8 @@ from pathlib import Path
 
 from runner.client import RefusedError
 from runner.protocol import Heartbeat, HeartbeatAnswer, LogChunk, Telemetry
+from runner.starter import RESULTS_FOLDER
 
-RESULTS_FOLDER = "raas-results"
-"""Where local runs leave their results; never part of the source."""
 _SKIPPED = {".git", RESULTS_FOLDER}
 _TOO_LARGE = 413
 

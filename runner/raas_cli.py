@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from raas_gym.version import __version__
-from runner import local, local_report, researcher, starter
-from runner.local_host import LocalError
-from runner.local_server import RESULTS_FOLDER, LocalServer
+from runner import researcher, starter
+from runner.completion import completion
+from runner.exit_codes import INTERRUPTED, UNUSABLE
 from runner.repo_config import (
     FILE_NAME,
     TIMEOUT_MAX_S,
@@ -26,22 +26,37 @@ from runner.repo_config import (
     json_schema,
     parse,
 )
-from runner.sandbox import SandboxError
 from runner.screen import Screen
+from runner.sim import sim
+from runner.starter import RESULTS_FOLDER
+from runner.watch import watch
+
+if TYPE_CHECKING:
+    from runner.local_server import LocalServer
 
 SESSIONS_MAX = 100
-_UNUSABLE = 2
-_INTERRUPTED = 130
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 class _ConfigError(Exception):
-    """The repository cannot be run as it is; one sentence, with the place."""
+    """The repository cannot be run as it is; one sentence, with the place.
+
+    Attributes:
+        line: Of `.raas.yml`, where it is one's fault.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
+
+
+def _print_json(data: Any) -> None:
+    click.echo(json.dumps(data, indent=2))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,10 +68,13 @@ def raas() -> None:
     A first repository:
       raas init spoon
       raas run spoon         in a container, on a simulated robot, in real time
+      raas sim               a pendulum to play with, here in the terminal
+
+    Colours follow the terminal and NO_COLOR. `raas completion bash` makes a shell complete all this.
     """
 
 
-@raas.command()
+@raas.command(short_help="Write a starter repository.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def init(folder: Path) -> None:
     """Write a starter repository to FOLDER; files that are there stay as they are.
@@ -65,43 +83,63 @@ def init(folder: Path) -> None:
     Examples:
       raas init              here
       raas init spoon        in a new folder
+
+    \b
+    Exit status: 0 everything is there; 1 it cannot be written.
     """
     try:
         for name, written in starter.write(folder):
             click.echo(f"{'wrote' if written else 'kept '} {folder / name}")
     except OSError as error:
-        _fail(f"{error.filename or folder} cannot be written: {error.strerror}")
+        _fail(f"{error.filename or folder} cannot be written ({error.strerror}): name another folder")
     click.echo(
         f"next: `raas run {folder}`; then commit and push it to a repository that has the App installed"
     )
 
 
-@raas.command()
+@raas.command(short_help="Is .raas.yml right?")
 @click.argument("folder", type=_FOLDER, default=Path())
-def check(folder: Path) -> None:
-    """Check the .raas.yml of the repository in FOLDER. Exit status 1 where it is wrong.
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def check(folder: Path, as_json: bool) -> None:
+    """Check the .raas.yml of the repository in FOLDER.
 
     \b
     Examples:
       raas check
       raas check spoon
+      raas check --json | jq .config.timeout
+
+    \b
+    Exit status: 0 it is right, or there is none; 1 it is wrong; 2 a wrong option.
     """
+    place = folder / FILE_NAME
     try:
         config = _config(folder)
     except _ConfigError as error:
+        if as_json:
+            _print_json({"ok": False, "file": str(place), "line": error.line, "error": str(error)})
+            sys.exit(1)
         _fail(str(error))
-    place = folder / FILE_NAME
+    if as_json:
+        _print_json({"ok": True, "file": str(place), "config": config.model_dump(mode="json")})
+        return
     click.echo(f"{place if place.exists() else 'no ' + FILE_NAME + ', the defaults hold'}: ok")
     click.echo(f"  runs `{config.run}` on {' + '.join(config.robot)} for at most {config.timeout:g} s")
 
 
-@raas.command()
-def schema() -> None:
-    """Print the JSON Schema of .raas.yml, for editors. Every server has it too, at /schema/raas.yml.json."""
-    click.echo(json.dumps(json_schema(), indent=2))
+@raas.command(short_help="Print the JSON Schema of .raas.yml.")
+@click.option("--json", "as_json", is_flag=True, help="Changes nothing: a schema is JSON anyway.")
+def schema(as_json: bool) -> None:
+    """Print the JSON Schema of .raas.yml, for editors. Every server has it too, at /schema/raas.yml.json.
+
+    \b
+    Example:
+      raas schema > .raas.schema.json
+    """
+    _print_json(json_schema())
 
 
-@raas.command()
+@raas.command(short_help="Execute a repository as a robot's host would, simulated.")
 @click.argument("folder", type=_FOLDER, default=Path())
 @click.option(
     "-n",
@@ -122,7 +160,7 @@ def schema() -> None:
     type=click.FloatRange(1, TIMEOUT_MAX_S),
     help="Longest time of a session [s]. Default: what .raas.yml says.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON; the program's output to stderr.")
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs; the output goes to stderr.")
 def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, as_json: bool) -> None:
     """Execute the repository in FOLDER as a runner would, on a simulated robot in real time.
 
@@ -139,6 +177,15 @@ def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, 
     Exit status: 0 success; 1 failure; 124 timed out; 130 stopped by Ctrl-C;
     2 it could not be run: a wrong option or .raas.yml, no Docker, a failure of this machine.
     """
+    try:
+        # the other commands need neither Docker's library nor its half second
+        from runner import local, local_report  # noqa: PLC0415
+        from runner.local_host import LocalError  # noqa: PLC0415
+        from runner.local_server import LocalServer  # noqa: PLC0415
+        from runner.sandbox import SandboxError  # noqa: PLC0415
+    except ImportError as error:
+        _fail(f"{error.name} is missing: pip install 'raas[cli]'", UNUSABLE)
+
     screen = Screen(output=sys.stderr if as_json else sys.stdout, progress=sys.stderr)
     server = LocalServer(folder, screen.show, screen.say, screen.ticked)
     try:
@@ -147,10 +194,10 @@ def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, 
             result = local.run(wanted, server, screen.say)
     except (_ConfigError, LocalError, SandboxError) as error:
         screen.end()
-        _fail(str(error), _UNUSABLE)
+        _fail(str(error), UNUSABLE)
     except KeyboardInterrupt:
         screen.end()
-        _fail("stopped before there was a result", _INTERRUPTED)
+        _fail("stopped before there was a result", INTERRUPTED)
     screen.end()
     lines = [json.dumps(local_report.as_json(result), indent=2)] if as_json else local_report.as_text(result)
     for line in lines:
@@ -158,17 +205,21 @@ def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, 
     sys.exit(local_report.exit_code(result))
 
 
-@raas.command()
+@raas.command(short_help="Write a trajectory in another tool's format.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--format", "kind", required=True, type=click.Choice(["csv", "parquet", "mcap", "minari"]))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: beside FILE.")
-def export(file: Path, kind: str, out: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+def export(file: Path, kind: str, out: Path | None, as_json: bool) -> None:
     """Write the trajectory FILE (.npz or .traj) in the format of another tool. Nothing is overwritten.
 
     \b
     Examples:
       raas export trajectory.npz --format parquet
       raas export trajectory.npz --format minari -o data/raas-pendulum-v0
+
+    \b
+    Exit status: 0 it is written; 1 it is no trajectory, or cannot be written; 2 a wrong option.
     """
     # NumPy and Gymnasium take half a second that no other command needs
     from raas_gym.export import ExportError  # noqa: PLC0415
@@ -176,11 +227,15 @@ def export(file: Path, kind: str, out: Path | None) -> None:
     from raas_gym.trajectory import TrajectoryError  # noqa: PLC0415
 
     try:
-        click.echo(f"wrote {write(file, kind, out)}")
+        written = write(file, kind, out)
     except (ExportError, TrajectoryError) as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or out or file} cannot be written: {error.strerror}")
+        _fail(f"{error.filename or out or file} cannot be written ({error.strerror}): name another with -o")
+    if as_json:
+        _print_json({"wrote": str(written), "format": kind})
+    else:
+        click.echo(f"wrote {written}")
 
 
 def _config(folder: Path) -> RepoConfig:
@@ -189,7 +244,7 @@ def _config(folder: Path) -> RepoConfig:
     try:
         config = parse(place.read_bytes() if place.exists() else b"")
     except RepoConfigError as error:
-        raise _ConfigError(f"{place}:{error.line}: {error.message}") from error
+        raise _ConfigError(f"{place}:{error.line}: {error.message}", error.line) from error
     except OSError as error:
         raise _ConfigError(f"{place} cannot be read: {error.strerror}") from error
     if config.run == parse("").run and not (folder / "run.py").is_file():
@@ -229,3 +284,6 @@ def _stopping(server: LocalServer) -> Iterator[None]:
 
 raas.add_command(researcher.trigger)
 raas.add_command(researcher.status)
+raas.add_command(watch)
+raas.add_command(sim)
+raas.add_command(completion)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from runner import completion, exit_codes
+
 if TYPE_CHECKING:
     from runner.researcher_github import Check, Conversation
 
@@ -21,13 +23,12 @@ POLL_S = 3.0
 ANSWER_S = 300.0
 """A command that has no check run after so long was not heard [s]."""
 FAILURES_MAX = 10
-EXIT = {"success": 0, "timed_out": 124}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def _common(command: _Command) -> _Command:
-    """The options that both commands have."""
+def common(command: _Command) -> _Command:
+    """The options of every command that may ask GitHub."""
     for option in (
         click.option("--repo", help="owner/name, or HOST/owner/name. Default: git's remote `origin`."),
         click.option(
@@ -38,15 +39,28 @@ def _common(command: _Command) -> _Command:
         click.option(
             "--api-url", envvar="GITHUB_API_URL", help="Of GitHub's API, where it is not the usual one."
         ),
-        click.option("--json", "as_json", is_flag=True, help="The result as JSON."),
+        click.option("--json", "as_json", is_flag=True, help="JSON, for programs."),
     ):
         command = option(command)
     return command
 
 
-def _fail(message: str, status: int = 2) -> NoReturn:
+def _fail(message: str, status: int = exit_codes.UNUSABLE) -> NoReturn:
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
+
+
+def checks_here(given: dict[str, Any]) -> list[Check]:
+    """Our check runs at the commit that is checked out, newest last; an error ends the command."""
+    try:
+        from runner.researcher_github import ResearcherError  # noqa: PLC0415 - see `_open`
+    except ImportError as error:
+        _fail(f"{error.name or 'PyGithub'} is missing: pip install 'raas[cli]'")
+    try:
+        github = _open(given["repo"], given["token_file"], given["api_url"])
+        return github.checks(_checked_out())
+    except ResearcherError as error:
+        _fail(f"{error}. Or name job and server: `raas watch 12 --server https://HOST`")
 
 
 def _open(repo: str | None, token_file: Path | None, api_url: str | None) -> Conversation:
@@ -58,16 +72,21 @@ def _open(repo: str | None, token_file: Path | None, api_url: str | None) -> Con
     return researcher_github.Conversation(where, researcher_github.token(token_file, where.host), api_url)
 
 
-@click.command()
+@click.command(short_help="Have a pull request run on a robot.")
 @click.option("--pr", "number", type=click.IntRange(1), required=True, help="The pull request.")
 @click.option("--sha", help="Exactly this commit; a pull request from a fork needs the whole SHA.")
-@click.option("--robot", multiple=True, help="A label the robot must have. May be repeated.")
+@click.option(
+    "--robot",
+    multiple=True,
+    shell_complete=completion.labels,
+    help="A label the robot must have. May be repeated.",
+)
 @click.option("--sim", is_flag=True, help="On a simulated robot.")
 @click.option("--timeout", type=click.FloatRange(1), help="Longest time on the robot [s].")
 @click.option("-n", "--sessions", type=click.IntRange(1), help="Sessions in one job.")
 @click.option("--ref", help="The head of another branch or tag of the repository.")
 @click.option("--watch", is_flag=True, help="Follow the job; the exit status is its conclusion.")
-@_common
+@common
 def trigger(number: int, watch: bool, as_json: bool, **given: Any) -> None:
     """Have a pull request run on a robot: comments `/raas run` with your own GitHub token.
 
@@ -77,7 +96,8 @@ def trigger(number: int, watch: bool, as_json: bool, **given: Any) -> None:
       raas trigger --pr 7 --robot goose -n 3
 
     \b
-    Exit status with --watch: 0 success; 1 not; 124 timed out. 2: it could not be asked.
+    Exit status with --watch: the job's conclusion, as `raas watch --help` lists it. Without: 0.
+    2: it could not be asked.
     """
     from runner.researcher_github import ResearcherError  # noqa: PLC0415 - see `_open`
 
@@ -89,7 +109,7 @@ def trigger(number: int, watch: bool, as_json: bool, **given: Any) -> None:
     if as_json:
         click.echo(json.dumps(result, indent=2))
     check = result["check_run"]
-    sys.exit(0 if check is None else EXIT.get(check["conclusion"], 1))
+    sys.exit(0 if check is None else exit_codes.of_conclusion(check["conclusion"]))
 
 
 def _trigger(github: Conversation, number: int, watch: bool, given: dict[str, Any]) -> dict[str, Any]:
@@ -160,10 +180,10 @@ def _watch(github: Conversation, number: int, comment: int, sha: str, before: se
         time.sleep(POLL_S)
 
 
-@click.command()
+@click.command(short_help="Say how a commit's jobs stand.")
 @click.argument("job", required=False, type=click.IntRange(1))
 @click.option("--pr", "number", type=click.IntRange(1), help="Of this pull request's head.")
-@_common
+@common
 def status(job: int | None, number: int | None, as_json: bool, **given: Any) -> None:
     """Say how the jobs stand at a pull request's head, or at the commit that is checked out here.
 
@@ -173,6 +193,10 @@ def status(job: int | None, number: int | None, as_json: bool, **given: Any) -> 
     Examples:
       raas status --pr 7
       raas status
+      raas status --json | jq -r '.[].conclusion'
+
+    \b
+    Exit status: 0 there are jobs; 1 there are none; 2 GitHub could not be asked.
     """
     from runner.researcher_github import ResearcherError  # noqa: PLC0415 - see `_open`
 

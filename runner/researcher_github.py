@@ -60,13 +60,22 @@ class Check:
     conclusion: str | None
     title: str
     url: str
+    details_url: str
+    """The job's page at its server."""
 
     @classmethod
     def of(cls, run: CheckRun) -> Check:
         """From PyGithub's."""
         title = run.output.title if run.output else None
         return cls(
-            run.id, run.name, run.external_id or "", run.status, run.conclusion, title or "", run.html_url
+            run.id,
+            run.name,
+            run.external_id or "",
+            run.status,
+            run.conclusion,
+            title or "",
+            run.html_url,
+            run.details_url or "",
         )
 
 

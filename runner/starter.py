@@ -7,7 +7,11 @@ from pathlib import Path
 
 FILES = {"run.py": "run.py", ".raas.yml": "raas.yml", "README.md": "README.md", ".gitignore": "gitignore"}
 """Names in the repository, and of the files here."""
+RESULTS_FOLDER = "raas-results"
+"""Where local runs leave their results; never part of the source, and in the starter's .gitignore."""
 _HERE = Path(__file__).parent / "starter"
+PROGRAM = _HERE / "run.py"
+"""The program that balances."""
 
 
 def write(folder: Path) -> Iterator[tuple[str, bool]]:
