@@ -2,7 +2,7 @@
 
 A GIF, because every place shows one, GitHub's comments included. It lasts as long as the task is scored, in
 real time; what is longer is cut. Frames share one palette of colours, and each is drawn at twice its size and
-made smaller, which smooths its edges. See docs/decisions/0013-replay.md.
+made smaller, which smooths its edges. See docs/decisions/0014-replay.md.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from github_app.user_text import one_line
 from raas_gym.scores import UPRIGHT_BAND
 from raas_gym.trajectory import Trajectory
 
-PLOT = "plot.svg"
+PLOT, ANIMATION = "plot.svg", "replay.gif"
+"""Where a job's pictures are, below its address."""
 NAMES = ("trajectory.npz", "session-0/trajectory.npz")
 """Where the controller's recording of the first session is; a program's own files cannot be called so."""
 POINTS_MAX = 1000

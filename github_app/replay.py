@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from github_app import artifacts, policy, recordings, services
 from github_app.answers import ApiError
 from github_app.models import Artifact, Job
+from github_app.plots import ANIMATION
 from github_app.recordings import NoRecordingError, Recordings
 from github_app.replay_data import ReplayQuery, replay
 from raas_gym.trajectory import Trajectory
 
-ANIMATION = "replay.gif"
 EXTENSION = "raas-recordings"
 VERSION = "1"
 """Part of what browsers remember an answer by: change it with the form of the answer."""

@@ -10,7 +10,7 @@ from typing import Any
 from github_app.comparison import Column, Comparison, means, spread
 from github_app.job_view import JobView
 from github_app.jobs import Status
-from github_app.plots import PLOT, plotted
+from github_app.plots import ANIMATION, PLOT, plotted
 from github_app.user_text import fenced, head, inline, one_line, plain, tail
 from github_app.verdict import RETURN, duration, first_session, give, title
 from runner.achievement import number
@@ -206,6 +206,8 @@ def _links(view: JobView) -> str:
         links.insert(0, f"[Replay from first upright]({view.url}#t={session.scores['swing_up_time']:.2f})")
     if view.private and plotted(view):
         links.append(f"[plot]({view.url}/{PLOT})")
+    if plotted(view):
+        links.append(f"[animation]({view.url}/{ANIMATION})")
     if view.artifacts or view.log:
         links.append(f"[whole log]({view.url}/log)")
     shown = [artifact for artifact in view.artifacts if len(artifact.url) <= URL_MAX][:ARTIFACTS_MAX]

@@ -1,7 +1,7 @@
 // The charts of a replay, one below the other over the same time. uPlot draws them; one line through all of them is
 // the moment that is shown, and dragging it chooses another.
 
-const HEIGHT = 92;
+const HEIGHT = 86;
 const AXIS = 26;
 const DEGREES = 180 / Math.PI;
 
@@ -97,12 +97,13 @@ export class Charts {
   /** The line is lifted where an angle passes the bottom, an episode begins, or a ghost starts anew. */
   gaps(plot, line, from, to, gaps) {
     const { t, columns: { episode } } = this.recording;
-    const at = (index) => Math.round(plot.valToPos(t[index], "x", true));
+    const at = (index) => plot.valToPos(t[index], "x", true);
+    const side = (line.width ?? 1.6) * devicePixelRatio; // half of what a steep stroke would leave standing
     const lifted = [];
     for (let index = Math.max(1, from); index <= to; index += 1) {
       const [before, value] = [line.values[index - 1], line.values[index]];
       const jumps = line.turns && Math.abs(value - before) > 180;
-      if (jumps || line.anew?.(index) || episode[index] !== episode[index - 1]) lifted.push([at(index - 1), at(index)]);
+      if (jumps || line.anew?.(index) || episode[index] !== episode[index - 1]) lifted.push([at(index - 1) - (jumps ? side : 0), at(index) + (jumps ? side : 0)]);
     }
     return [...gaps, ...lifted].sort((a, b) => a[0] - b[0]);
   }

@@ -52,11 +52,21 @@ export class Replay {
       this.charts ??= new Charts(byId("charts"), uPlot, (t) => this.seek(t));
       this.charts.show(recording);
     } else {
-      this.problem("The charts cannot be shown: the server lacks a library. The plot is at plot.svg.");
+      this.plot();
     }
     this.seek(recording.start, { tell: false });
     this.section.dataset.state = "moving";
     return true;
+  }
+
+  /** Instead of charts, where the server was set up without their library. */
+  plot() {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches ? "?dark=1" : "";
+    const picture = new Image();
+    picture.className = "plot";
+    picture.alt = "What was measured and applied over time";
+    picture.src = `/jobs/${this.section.dataset.job}/plot.svg${dark}`;
+    byId("charts").replaceChildren(picture);
   }
 
   stage() {
