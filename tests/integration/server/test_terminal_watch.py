@@ -230,7 +230,7 @@ def test_a_server_that_stays_away_is_given_up(live: LiveWorld) -> None:
         seen.until("running")
         live.servers[0].kill()
         try:
-            seen.until("trying again")
+            seen.until(lambda: b"trying again" in seen.raw)
             assert seen.wait() == 2
             assert "did not answer for 1 s" in " ".join(seen.text.split())
         finally:
