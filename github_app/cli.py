@@ -211,6 +211,21 @@ def list_runners(ctx: click.Context) -> None:
             click.echo(f"{found.name:20} {','.join(found.labels) or '-':30} {describe(found)}")
 
 
+@runner.command("rotate")
+@click.argument("name")
+@click.pass_context
+def rotate_runner(ctx: click.Context, name: str) -> None:
+    """Print a one-time token for another token; the runner's present one stays good for an hour after."""
+    from github_app import moves, tokens  # noqa: PLC0415
+
+    settings = settings_of(ctx)
+    with database_of(settings).write() as session:
+        token = tokens.rotate(session, name, moves.utc_now())
+    click.echo("beside the robot, within a day; then restart raas-runner within an hour:", err=True)
+    click.echo(f"  raas-runner register --server {settings.public_url} --token {token}", err=True)
+    click.echo(token)
+
+
 @runner.command("revoke")
 @click.argument("name")
 @click.pass_context
@@ -225,6 +240,7 @@ def revoke_runner(ctx: click.Context, name: str) -> None:
 
 main.add_command(policy_cli.policy)
 runner.add_command(policy_cli.runner_policy)
+runner.add_command(policy_cli.drain_runner)
 
 
 if __name__ == "__main__":

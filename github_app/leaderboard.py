@@ -6,7 +6,7 @@ shows, however many jobs there were. What counts is said in `tasks`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,7 @@ blueprint = Blueprint("leaderboard", __name__)
 
 HARDWARE = "hardware"
 PLANTS = {HARDWARE: "Real robots", SIMULATED: "Simulation"}
-ROWS_MAX = 100
+ROWS_MAX = 50
 LOOKED_AT_MAX = 500
 """A repository has a best run on each robot; of all these only its first row is shown."""
 NEVER_RANKED = frozenset({Conclusion.CANCELLED.value, Conclusion.NEUTRAL.value})
@@ -108,7 +108,7 @@ def page() -> ResponseReturnValue:
         abort(404)
     with here.db.read() as session:
         if not plant:  # where no real robot has run anything yet, there is more to see in simulation
-            plant = next((each for each in PLANTS if rows(session, task, each, "", viewer)), HARDWARE)
+            plant = next((each for each in PLANTS if has_rows(session, task, each, viewer)), HARDWARE)
         robots = robots_of(session, task, plant, viewer)
         if robot and robot not in robots:
             abort(404)
@@ -127,13 +127,38 @@ def page() -> ResponseReturnValue:
 
 def rows(session: Session, task: Task, plant: str, robot: str, viewer: Viewer) -> list[Row]:
     """The board, best first; of equals who came first. One row for each repository that may be seen."""
-    query = _seen(select(Best, Job, Repository, Runner.name), task, plant, viewer).join(
-        Job, Job.id == Best.job_id
-    )
+    columns = Best.repository_id, Best.job_id, Best.score, Repository.owner, Repository.name, Runner.name
+    query = _seen(select(*columns), task, plant, viewer)
     if robot:
         query = query.where(Runner.name == robot)
-    found = session.execute(query.order_by(Best.rank.desc(), Best.job_id).limit(LOOKED_AT_MAX)).unique()
-    return _numbered(task, ((best, job, repository, name) for best, job, repository, name in found))
+    firsts: dict[int, tuple[int, float, str, str]] = {}
+    for repository_id, job, score, owner, name, by in session.execute(
+        query.order_by(Best.rank.desc(), Best.job_id).limit(LOOKED_AT_MAX)
+    ):
+        if len(firsts) < ROWS_MAX:
+            firsts.setdefault(repository_id, (job, score, f"{owner}/{name}", by))
+    facts = Job.id, Job.sha, Job.completed_at, Job.files_removed_at, Job.results
+    wanted = [job for job, *_ in firsts.values()]
+    jobs = {row.id: row for row in session.execute(select(*facts).where(Job.id.in_(wanted)))}
+    return [
+        Row(
+            place=place,
+            repository=repository,
+            robot=by,
+            score=f"{number(score)}{' ' + task.unit if task.unit else ''}",
+            job_id=job,
+            sha=jobs[job].sha,
+            at=jobs[job].completed_at,
+            moment=_moment(jobs[job].results),
+            files_removed=jobs[job].files_removed_at is not None,
+        )
+        for place, (job, score, repository, by) in enumerate(firsts.values(), 1)
+    ]
+
+
+def has_rows(session: Session, task: Task, plant: str, viewer: Viewer) -> bool:
+    """Whether there is anything on the board."""
+    return session.execute(_seen(select(Best.job_id), task, plant, viewer).limit(1)).first() is not None
 
 
 def robots_of(session: Session, task: Task, plant: str, viewer: Viewer) -> list[str]:
@@ -151,28 +176,7 @@ def _seen(query: Any, task: Task, plant: str, viewer: Viewer) -> Any:
     )
 
 
-def _numbered(task: Task, found: Iterable[tuple[Best, Job, Repository, str]]) -> list[Row]:
-    shown: dict[int, Row] = {}
-    for best, job, repository, robot in found:
-        if repository.id in shown or len(shown) == ROWS_MAX:
-            continue
-        first = _first_session(job)
-        shown[repository.id] = Row(
-            place=len(shown) + 1,
-            repository=repository.full_name,
-            robot=robot,
-            score=f"{number(best.score)}{' ' + task.unit if task.unit else ''}",
-            job_id=job.id,
-            sha=job.sha,
-            at=job.completed_at,
-            moment=_moment(first),
-            files_removed=job.files_removed_at is not None,
-        )
-    return list(shown.values())
-
-
-def _moment(first: SessionResult | None) -> float:
+def _moment(results: Mapping[str, Any] | None) -> float:
     """The first moment upright; the beginning where there was none."""
-    if first is None or not first.scores.get("composite"):
-        return 0.0
-    return first.scores.get("swing_up_time") or 0.0
+    scores = (results or {}).get("sessions", [{}])[0].get("scores", {})
+    return float(scores.get("swing_up_time") or 0.0) if scores.get("composite") else 0.0

@@ -48,12 +48,23 @@ def policy(ctx: click.Context, /, **given: str | None) -> None:
 )
 @click.option("--time-zone", help="Of the hours, like Europe/Berlin.")
 @click.option("--private/--no-private", default=None, help="Whether it runs sources of private repositories.")
+@click.option(
+    "--camera",
+    metavar="URL",
+    help="A picture or MJPEG stream that visitors of its page load from there; `none` removes it.",
+)
 @click.pass_context
 def runner_policy(
-    ctx: click.Context, /, name: str, hours: tuple[str, ...], private: bool | None, **given: str | None
+    ctx: click.Context,
+    /,
+    name: str,
+    hours: tuple[str, ...],
+    private: bool | None,
+    camera: str | None,
+    **given: str | None,
 ) -> None:
     """Show the rules of one robot; with options, change them first. Waiting jobs follow at once."""
-    from github_app import allowance, cli, rules  # noqa: PLC0415
+    from github_app import allowance, cli, robot_switches, rules  # noqa: PLC0415
 
     with closing(cli.database_of(cli.settings_of(ctx))) as database, database.write() as session:
         runner = _runner(session, name)
@@ -66,7 +77,23 @@ def runner_policy(
         if changes:
             known = rules.robot_rules(**{**known.model_dump(), **changes})
             allowance.set_robot_rules(session, runner, None if known == rules.RobotRules() else known)
-    _show(known.words())
+        if camera is not None:
+            robot_switches.set_camera(session, name, None if camera.lower() == "none" else camera)
+        shown = [*known.words(), ("camera", runner.camera_url or "none")]
+    _show(shown)
+
+
+@click.command("drain")
+@click.argument("name")
+@click.option("--resume", is_flag=True, help="Let it take jobs again.")
+@click.pass_context
+def drain_runner(ctx: click.Context, name: str, resume: bool) -> None:
+    """Let a robot end its job and take no more, from the next claim on."""
+    from github_app import cli, moves, robot_switches  # noqa: PLC0415
+
+    with closing(cli.database_of(cli.settings_of(ctx))) as database, database.write() as session:
+        robot_switches.set_drained(session, name, None if resume else "its host", moves.utc_now())
+    click.echo(f"{name} takes jobs again" if resume else f"{name} takes no more jobs; --resume undoes it")
 
 
 def _show(words: list[tuple[str, str]]) -> None:

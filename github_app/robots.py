@@ -6,8 +6,6 @@ each claim asks the robot's row for it, in the statement that takes the job.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
@@ -15,20 +13,16 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import allowance, auth, passports, policy, robot_view, services
-from github_app.db import Database
+from github_app import allowance, auth, passports, policy, robot_switches, robot_view, services
 from github_app.models import Job, Repository, Runner, is_live
 from github_app.moves import utc_now
 from github_app.pages import content_policy
 from github_app.policy import Viewer
 from github_app.policy_pages import opening
-from github_app.tokens import RunnerError
 
 blueprint = Blueprint("robots", __name__)
 
 RECENT_MAX = 10
-CAMERA_MAX = 500
-_CAMERA = re.compile(r"^https?://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[^\s\"';,]*)?$")
 
 
 @blueprint.get("/robots")
@@ -98,42 +92,8 @@ def drain(name: str) -> ResponseReturnValue:
     stop = request.form.get("drain") == "yes"
     with here.db.write() as session:
         _runner(session, name)
-        set_drained(session, name, who.login if stop else None, utc_now())
+        robot_switches.set_drained(session, name, who.login if stop else None, utc_now())
     return redirect(url_for("robots.page", name=name), 303)
-
-
-def set_drained(session: Session, name: str, by: str | None, now: datetime) -> None:
-    """Let the robot take no more jobs, because `by` wants so; or jobs again, without.
-
-    Raises:
-        RunnerError: There is no such robot.
-    """
-    runner = _locked(session, name)
-    runner.drained_at, runner.drained_by = (None, None) if by is None else (now, by)
-    session.flush()
-    Database.wake(session, "queue")
-
-
-def set_camera(session: Session, name: str, url: str | None) -> None:
-    """Show the pictures of this address on the robot's page; none without.
-
-    Raises:
-        RunnerError: There is no such robot, or the address is none for a camera.
-    """
-    if url is not None and (len(url) > CAMERA_MAX or not _CAMERA.match(url)):
-        raise RunnerError(
-            f"{url[:80]!r} is no address of a camera; give one like https://lab.example/goose.mjpg,"
-            " without user name, password, quotes, commas or semicolons"
-        )
-    _locked(session, name).camera_url = url
-    session.flush()
-
-
-def _locked(session: Session, name: str) -> Runner:
-    found = session.scalar(select(Runner).where(Runner.name == name).with_for_update())
-    if found is None:
-        raise RunnerError(f"there is no runner {name}; `raas-server runner list` shows them")
-    return found
 
 
 def _runner(session: Session, name: str) -> Runner:
