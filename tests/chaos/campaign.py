@@ -22,6 +22,8 @@ AHEAD = 4
 LOOK_S = 0.3
 JOB_S = 20.0
 """What a job may take on average in the calm [s], the amendment of a lost one included."""
+LAST_S = 60.0
+"""How long troubles go on after the last push [s]."""
 MEND_S = 180.0
 """What it may take until everything runs again, on a busy machine [s]."""
 
@@ -52,7 +54,7 @@ class Campaign:
         self._troubles = Troubles(self.site, self.records, self._random, self._away.keys())
         self._acknowledged: dict[tuple[int, int], bytes] = {}
         self._oldest_open = 0
-        self._began = monotonic()
+        self._began = self._pushed_at = monotonic()
 
     @property
     def plan(self) -> Plan:
@@ -63,7 +65,7 @@ class Campaign:
         """Push and trouble, then calm down."""
         self._repositories()
         next_trouble = monotonic() + 2.0
-        while len(self.commits) < self.plan.jobs or self._open() > AHEAD // 2:
+        while self._goes_on():
             if DATABASE not in self._away:
                 if len(self.commits) < self.plan.jobs and self._open() < AHEAD * self.plan.runners:
                     self._push()
@@ -71,10 +73,18 @@ class Campaign:
             if monotonic() >= next_trouble:
                 self._trouble()
                 next_trouble = monotonic() + self._random.uniform(0.3, self.plan.pause_s)
-            self._mend_due()
+            if self._mend_due():  # a slow start took time in which nothing else could fail: not at once again
+                next_trouble = max(next_trouble, monotonic() + self._random.uniform(0.3, self.plan.pause_s))
             self._revive()
             sleep(LOOK_S)
         self._calm()
+
+    def _goes_on(self) -> bool:
+        """Until the last jobs are under way, and not for ever where troubles keep them from ending."""
+        if len(self.commits) < self.plan.jobs:
+            self._pushed_at = monotonic()
+            return True
+        return self._open() > AHEAD // 2 and monotonic() < self._pushed_at + LAST_S
 
     def look(self, *, at_all: bool = False) -> None:
         """What was acknowledged stays as it is; of jobs that ended before the last look, only `at_all`."""
@@ -122,12 +132,16 @@ class Campaign:
         if hit.mend is not None:
             self._away[hit.part] = (monotonic() + hit.lasts_s, hit)
 
-    def _mend_due(self, *, all_of_them: bool = False) -> None:
+    def _mend_due(self, *, all_of_them: bool = False) -> bool:
+        """Mend what has been away for long enough; whether there was such a thing."""
+        mended = False
         for part, (due, hit) in list(self._away.items()):
             if hit.mend is not None and (all_of_them or due <= monotonic()) and hit.ready():
                 hit.mend()
                 del self._away[part]
                 self._tell(f"{part}: back")
+                mended = True
+        return mended
 
     def _revive(self) -> None:
         """Start again what ended unasked; only a runner has reason to (its Docker engine is away)."""
