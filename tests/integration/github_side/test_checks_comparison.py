@@ -98,7 +98,8 @@ def test_a_pull_request_is_compared_with_the_branch_it_would_change(lab: Lab) ->
 
 
 def test_a_simulation_that_ends_later_is_added(lab: Lab) -> None:
-    sha = lab.world.push(SPOON, PROGRAM, user="alice", branch="better")
+    lab.world.push(SPOON, PROGRAM, user="alice", message="[skip raas]")
+    sha = lab.world.push(SPOON, {"a": "1"}, user="alice", branch="better")
     opened = lab.world.open_pull(SPOON, head="better", user="alice")
     lab.work()
     finished(lab, -312)

@@ -127,6 +127,40 @@ def test_an_approval_runs_exactly_the_commit_that_was_approved(lab: Lab) -> None
     assert [run["status"] for run in lab.check_runs(reviewed)] == ["queued", "completed"]
 
 
+def test_a_newer_push_to_a_pull_request_takes_the_older_commit_out_of_the_queue(lab: Lab) -> None:
+    lab.world.push(SPOON, {**PROGRAM, ".raas.yml": ONLY_MAIN}, user="alice", message="[skip raas]")
+    first = lab.world.push(SPOON, {"a": "1"}, user="alice", branch="feature")
+    opened = lab.world.open_pull(SPOON, head="feature", user="alice")
+    lab.work()
+    lab.world.comment(SPOON, opened["number"], "/raas run", user="alice")
+    lab.work()
+    second = lab.world.push(SPOON, {"a": "2"}, user="alice", branch="feature")
+    lab.work()
+    assert [(job.sha, job.trigger, job.conclusion) for job in lab.jobs] == [
+        (first, "pull_request", "cancelled"),
+        (first, "comment", None),  # somebody asked for it
+        (second, "pull_request", None),
+    ]
+    assert lab.jobs[0].reason is not None
+    assert second[:7] in lab.jobs[0].reason
+
+
+def test_what_was_approved_is_not_superseded_by_newer_commits(lab: Lab) -> None:
+    reviewed = open_fork(lab)["head"]["sha"]
+    approve(lab, reviewed)
+    newer = lab.world.push("bob/spoon", {"a": "1"}, user="bob", branch="better")
+    lab.world.push(SPOON, {"b": "1"}, user="alice", branch="better")  # a branch of the same name
+    lab.work()
+    approved = next(job for job in lab.jobs if job.trigger == "approval")
+    assert (approved.sha, approved.status) == (reviewed, "queued")
+    assert {job.sha: job.conclusion for job in lab.jobs if job.trigger == "pull_request"} == {
+        reviewed: "action_required",
+        newer: "action_required",
+    }
+    approve(lab, newer)
+    assert {job.sha for job in waiting(lab) if job.trigger == "approval"} == {reviewed, newer}
+
+
 def test_nobody_without_write_permission_approves(lab: Lab) -> None:
     reviewed = open_fork(lab)["head"]["sha"]
     for user in ("bob", "mallory"):
