@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -127,8 +128,9 @@ def offer_jobs(here: Services) -> int:
     """Call waiting runners to the lanes that hold jobs, be they claimed ahead. They take what they find."""
     if len(here.dispatcher):
         with here.db.read() as session:
-            lanes = [*claims.waiting_jobs(session, claim_desk.GROUP_MAX), *ahead.lanes(session)]
-        here.dispatcher.offer(lanes)
+            waiting = Counter(claims.waiting_jobs(session, claim_desk.GROUP_MAX))
+            waiting.update(ahead.lanes(session))
+        here.dispatcher.offer(waiting)
     return 0
 
 

@@ -8,7 +8,7 @@ so a claim is one look at the head of each lane it serves and one atomic `UPDATE
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -123,11 +123,6 @@ _HEAD = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-_SOME = (
-    select(_jobs.c.lane)
-    .where(is_queued(_jobs.c.status), _jobs.c.lane == bindparam("in_lane"))
-    .limit(bindparam("most"))
-)
 _AWAIT_HEAD = _HEAD.with_for_update()
 _TAKE = (
     update(_jobs)
@@ -180,10 +175,22 @@ def waiting_lanes(session: Session) -> dict[str, tuple[float, int]]:
     return {lane: (tag, number) for lane, tag, number in session.execute(_LANES)}
 
 
-def waiting_jobs(session: Session, most: int) -> Iterator[str]:
-    """The lane of each queued job, `most` of each lane."""
-    for lane in waiting_lanes(session):
-        yield from session.scalars(_SOME, {"in_lane": lane, "most": most})
+_COUNTS = text("""
+    WITH RECURSIVE lanes(lane) AS (
+        SELECT (SELECT min(lane) FROM jobs WHERE status = 'queued')
+        UNION ALL
+        SELECT (SELECT min(lane) FROM jobs WHERE status = 'queued' AND lane > lanes.lane)
+        FROM lanes WHERE lanes.lane IS NOT NULL
+    )
+    SELECT lane, (SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE status = 'queued' AND jobs.lane = lanes.lane LIMIT :most
+    ) AS first) AS jobs FROM lanes WHERE lane IS NOT NULL
+""")
+
+
+def waiting_jobs(session: Session, most: int) -> dict[str, int]:
+    """How many jobs wait in each lane, `most` at most."""
+    return {row.lane: row.jobs for row in session.execute(_COUNTS, {"most": most})}
 
 
 def serves(labels: frozenset[str], lane: str) -> bool:

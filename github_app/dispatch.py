@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
-from github_app.claims import serves
+from github_app.claims import parts, serves
 
 
 class Waiter:
-    """One runner's place in the waiting room."""
+    """One runner's place in the waiting room.
+
+    Attributes:
+        labels: What it answers to; None: it is not called.
+        answers_to: What it said it answers to when it came, by which it is found.
+    """
 
     def __init__(self, labels: frozenset[str] | None) -> None:
         self.labels = labels
+        self.answers_to = labels or frozenset()
         self.called = False
         self.dismissed = False
         self._event = threading.Event()
@@ -53,6 +59,7 @@ class Dispatcher:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiters: dict[int, Waiter] = {}
+        self._by_label: defaultdict[str, dict[int, Waiter]] = defaultdict(dict)
         self.closed = False
 
     @contextmanager
@@ -63,8 +70,10 @@ class Dispatcher:
         """
         waiter = Waiter(labels)
         with self._lock:
-            older = self._waiters.pop(runner_id, None)
+            older = self._leave(runner_id)
             self._waiters[runner_id] = waiter
+            for label in waiter.answers_to:
+                self._by_label[label][runner_id] = waiter
             if self.closed:
                 waiter.dismiss()
         if older is not None:
@@ -74,15 +83,29 @@ class Dispatcher:
         finally:
             with self._lock:
                 if self._waiters.get(runner_id) is waiter:
-                    del self._waiters[runner_id]
+                    self._leave(runner_id)
 
-    def offer(self, lanes: Iterable[str]) -> None:
-        """Wake a runner of a lane each time it is named: who waits longest and is not awake already."""
+    def _leave(self, runner_id: int) -> Waiter | None:
+        waiter = self._waiters.pop(runner_id, None)
+        for label in () if waiter is None else waiter.answers_to:
+            del self._by_label[label][runner_id]
+            if not self._by_label[label]:
+                del self._by_label[label]
+        return waiter
+
+    def offer(self, lanes: Mapping[str, int]) -> None:
+        """Wake as many runners of each lane as it holds jobs: who waits longest and is not awake already."""
         with self._lock:
-            for lane, jobs in Counter(lanes).items():
-                free = (waiter for waiter in self._waiters.values() if waiter.may_serve(lane))
+            for lane, jobs in lanes.items():
+                free = (waiter for waiter in self._likely(lane) if waiter.may_serve(lane))
                 for waiter in itertools.islice(free, jobs):
                     waiter.call()
+
+    def _likely(self, lane: str) -> Collection[Waiter]:
+        """Those who have the rarest of the labels that the lane needs, in the order they came."""
+        needed, _ = parts(lane)
+        rooms = [self._by_label.get(label, {}) for label in needed] or [self._waiters]
+        return min(rooms, key=len).values()
 
     def close(self) -> None:
         """Send everybody away, and whoever comes after."""

@@ -62,19 +62,37 @@ def test_a_lane_calls_the_longest_waiting_that_serves_it() -> None:
         room.waiting(2, ANY) as first,
         room.waiting(3, ANY) as second,
     ):
-        room.offer(["pendulum"])
+        room.offer({"pendulum": 1})
         assert (other.called, first.called, second.called) == (False, True, False)
-        room.offer(["goose,pendulum"])
+        room.offer({"goose,pendulum": 1})
         assert second.called
         assert first.wait(0)
         assert not first.wait(0)
     assert len(room) == 0
 
 
+def test_a_lane_that_refuses_somebody_calls_the_next() -> None:
+    room = Dispatcher()
+    with room.waiting(1, ANY) as goose, room.waiting(2, frozenset({"pendulum", "duck"})) as duck:
+        room.offer({"!goose,pendulum": 5, "swan": 5})
+        assert (goose.called, duck.called) == (False, True)
+        room.offer({"": 1})
+        assert goose.called
+
+
+def test_whoever_was_drained_while_waiting_is_not_called() -> None:
+    room = Dispatcher()
+    with room.waiting(1, ANY) as waiter:
+        waiter.labels = None
+        room.offer({"pendulum": 1})
+        assert not waiter.called
+    assert not room._by_label
+
+
 def test_without_labels_nobody_is_called() -> None:
     room = Dispatcher()
     with room.waiting(1, None) as waiter:
-        room.offer([""])
+        room.offer({"": 1})
         assert not waiter.wait(0)
 
 
@@ -82,7 +100,7 @@ def test_asking_again_dismisses_the_older_wait() -> None:
     room = Dispatcher()
     with room.waiting(1, ANY) as older:
         with room.waiting(1, ANY) as newer:
-            room.offer(["pendulum"])
+            room.offer({"pendulum": 1})
             assert not older.wait(30)
             assert older.dismissed
             assert newer.wait(0)
