@@ -80,6 +80,7 @@ def test_asking_following_and_looking(lab: Lab) -> None:
     assert f"job {job.id} failure:" in out
     code, out, _ = done(lab, "status", str(job.id), *options, "--json")
     assert [it["job"] for it in json.loads(out)] == [str(job.id)]
+    assert json.loads(out)[0]["details_url"].endswith(f"/jobs/{job.id}")  # what `raas watch` follows
     assert done(lab, "status", "999", *options)[0] == 1
 
 
