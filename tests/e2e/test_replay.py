@@ -180,7 +180,8 @@ def test_a_run_that_was_watched_becomes_its_replay(lab: Lab) -> None:
         expect(page.locator("#charts canvas")).to_have_count(4, timeout=EVENTLY_MS)
         shown_at(page, whole(page))
         page.reload()
-        expect(page.locator("#play-label")).to_have_text("Pause", timeout=EVENTLY_MS)  # it plays by itself
+        # It plays by itself; whoever looks late on a busy machine finds it at its end.
+        expect(page.locator("#clock")).not_to_have_text("0.00", timeout=EVENTLY_MS)
         assert visitor.problems == []
 
 
