@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from github_app.db import Database
 from github_app.jobs import Status
 from github_app.logs import about
-from github_app.models import Artifact, Best, Delivery, Job, LogChunk
+from github_app.models import Artifact, Best, Delivery, Job, LogChunk, RateLimit, WebSession
 from github_app.moves import utc_now
 from github_app.services import Services
 from github_app.stores import StoreError
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 600.0
 BATCH = 50
 """Jobs in a transaction; deliveries are small, ten times as many go at once."""
+COUNTS_KEPT = timedelta(days=7)
 
 
 def sweep(here: Services, *, now: datetime | None = None) -> int:
@@ -45,7 +46,23 @@ def sweep(here: Services, *, now: datetime | None = None) -> int:
     if settings.keep_s is not None:
         with here.db.write() as session:
             done += _give_up(session, here.db, now - timedelta(seconds=settings.keep_s), now)
+    with here.db.write() as session:
+        done += _drop_expired(session, now)
     return done + _remove_files(here)
+
+
+def _drop_expired(session: Session, now: datetime) -> int:
+    """Sessions of the pages that have run out, and counts of installations that wrote nothing for long."""
+    ended = session.execute(
+        delete(WebSession).where(WebSession.expires_at <= now).returning(WebSession.token_hash)
+    )
+    unused = session.execute(
+        delete(RateLimit)
+        .where(RateLimit.hour < (now - COUNTS_KEPT).timestamp() // 3600)
+        .where(or_(RateLimit.blocked_until.is_(None), RateLimit.blocked_until < now - COUNTS_KEPT))
+        .returning(RateLimit.installation_id)
+    )
+    return len(ended.all()) + len(unused.all())
 
 
 def _drop_deliveries(session: Session, before: datetime) -> int:

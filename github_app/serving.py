@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -123,7 +124,8 @@ class Server(BaseApplication):
 
     def load(self) -> Any:
         """One application a worker."""
-        logs.configure(as_json=self._settings.log_as_json)
+        level = logging.DEBUG if self._settings.log_debug else logging.INFO
+        logs.configure(level, as_json=self._settings.log_as_json)
         return application.create_app(self._settings)
 
 

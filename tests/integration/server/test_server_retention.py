@@ -13,9 +13,9 @@ from server_world import MakeSettings, Robot, World, piece, upload
 from sqlalchemy import func, select
 
 from github_app import app as application
-from github_app import artifacts, moves, retention, services
+from github_app import artifacts, moves, retention, services, sessions
 from github_app.config import ConfigError
-from github_app.models import Artifact, Delivery, LogChunk
+from github_app.models import Artifact, Base, Delivery, LogChunk, RateLimit, WebSession
 from github_app.stores import Blob, StoreError
 
 DAY = timedelta(days=1)
@@ -134,6 +134,36 @@ def test_only_deliveries_that_were_worked_on_go(world: World) -> None:
     assert sweep(world, 31) == 1
     with world.database.read() as session:
         assert session.scalars(select(Delivery.guid)).all() == ["waits"]
+
+
+GIVEN_UP = {"deliveries", "log_chunks", "artifacts", "web_sessions", "rate_limits"}
+"""Tables that `retention` empties."""
+COUNTED = {
+    "jobs": "kept for ever, some 2 kB each: verdicts and scores are what the installation is for",
+    "job_events": "some ten rows a job",
+    "bests": "one row for a repository, task and robot",
+    "passports": "one row for a calibration",
+    "repositories": "one row for each the App was installed on",
+    "owners": "one row for whoever had a job",
+    "runners": "one row for a robot",
+    "turns": "one row for a periodic work",
+    "facts": "what the installation knows of itself, and one token of each runner",
+}
+"""Tables that grow with what they count only."""
+
+
+def test_every_table_is_bounded_or_counted() -> None:
+    assert set(Base.metadata.tables) == GIVEN_UP | set(COUNTED)
+
+
+def test_sessions_that_ran_out_and_old_counts_go(world: World) -> None:
+    now = moves.utc_now()
+    with world.database.write() as session:
+        sessions.begin(session, login="alice", person_id=1, private_repositories=[], now=now)
+        session.add(RateLimit(installation_id=7, hour=int(now.timestamp() // 3600)))
+    assert sweep(world, 6) == 0
+    assert sweep(world, 7.1) == 2
+    assert count(world, WebSession) == count(world, RateLimit) == 0
 
 
 def test_forever(make_settings: MakeSettings) -> None:
