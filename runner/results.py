@@ -138,7 +138,9 @@ def _too_many_processes(outcome: Outcome) -> Verdict | None:
 
 
 def _out_of_time(outcome: Outcome) -> Verdict | None:
-    if outcome.stopped is not Stop.TIMEOUT:
+    # Where the runner was away it stopped nothing; the controller's own clock did, a little later.
+    overran = any(one.reason == "limit" and one.duration_s > outcome.timeout_s for one in outcome.sessions)
+    if outcome.stopped is not Stop.TIMEOUT and not overran:
         return None
     steps = sum(session.steps for session in outcome.sessions)
     return (

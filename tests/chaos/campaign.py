@@ -17,6 +17,8 @@ from tests.chaos.records import Records
 from tests.chaos.troubles import DATABASE, Hit, Troubles
 
 OWNERS = ("ada", "bob")
+REPOSITORIES = tuple(f"{owner}/spoon-{number}" for number in range(6) for owner in OWNERS)
+"""So many that a push seldom supersedes one that still waits."""
 AHEAD = 4
 """Jobs that wait at once: the queue is never empty and never long."""
 LOOK_S = 0.3
@@ -54,6 +56,7 @@ class Campaign:
         self._troubles = Troubles(self.site, self.records, self._random, self._away.keys())
         self._acknowledged: dict[tuple[int, int], bytes] = {}
         self._oldest_open = 0
+        self._repositories = REPOSITORIES[: self.plan.jobs]
         self._began = self._pushed_at = monotonic()
 
     @property
@@ -63,7 +66,7 @@ class Campaign:
 
     def run(self) -> None:
         """Push and trouble, then calm down."""
-        self._repositories()
+        self._people()
         next_trouble = monotonic() + 2.0
         while self._goes_on():
             if DATABASE not in self._away:
@@ -101,11 +104,12 @@ class Campaign:
         """Folders of jobs that the runners still hold."""
         return list(self.stack.data.glob("runner*/jobs/*"))
 
-    def _repositories(self) -> None:
+    def _people(self) -> None:
         for owner in OWNERS:
             self.stack.world.user(owner)
-            self.stack.world.repository(f"{owner}/spoon")
-            self.stack.world.install(self.stack.app.id, f"{owner}/spoon")
+        for name in self._repositories:
+            self.stack.world.repository(name)
+            self.stack.world.install(self.stack.app.id, name)
 
     def _open(self) -> int:
         """Jobs that have not ended; while nobody can tell, as many as there may be."""
@@ -116,12 +120,12 @@ class Campaign:
         return unknown + sum(job.status != "completed" for job in jobs)
 
     def _push(self) -> None:
-        owner = self._random.choice(OWNERS)
+        name = self._repositories[len(self.commits) % len(self._repositories)]
         program = choose(self._random, len(self.commits))
-        sha = self.stack.world.push(f"{owner}/spoon", program.files, user=owner)
+        sha = self.stack.world.push(name, program.files, user=name.partition("/")[0])
         self.programs[sha] = program
-        self.commits.append((f"{owner}/spoon", sha))
-        self._tell(f"pushed {sha[:7]} to {owner}/spoon, meant to end as {program.conclusion}")
+        self.commits.append((name, sha))
+        self._tell(f"pushed {sha[:7]} to {name}, meant to end as {program.conclusion}")
 
     def _trouble(self) -> None:
         hit = self._troubles.draw()

@@ -17,6 +17,8 @@ ENDS = ("finished", "cancelled", "lost", "refused")
 GAP = b"the output has a gap here"
 KILLED = ("The program was ended by signal 9", "The precheck in simulation failed")
 """What a container that we killed looks like to the runner."""
+STOPPED = "The program was ended by signal 15"
+"""What a Docker engine that ends in good order does to its containers, before it says that it is going."""
 
 
 def wrong(campaign: Campaign) -> list[str]:
@@ -87,12 +89,12 @@ def _check_runs_agree(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
 
 def _ends_as_meant(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
     """A job ends as its program would, or says what hit it: never blame a program for our trouble."""
-    killed = any(name.startswith("container ") for name in campaign.hits)
-    # an engine that ends takes its containers with it
-    killed = killed or any(name.startswith("docker ") for name in campaign.hits)
+    # an engine that is killed takes its containers with it
+    killed = any(name.startswith(("container ", "docker ")) for name in campaign.hits)
+    signs = (KILLED if killed else ()) + ((STOPPED,) if campaign.hits["docker restarted"] else ())
     for job in jobs:
         meant = campaign.programs[job.sha].conclusion
-        hit = killed and job.conclusion == "failure" and (job.reason or "").startswith(KILLED)
+        hit = job.conclusion == "failure" and (job.reason or "").startswith(signs)
         if job.conclusion not in {meant, "neutral", "cancelled"} and not hit:
             yield f"job {job.id} is {job.conclusion} ({job.reason}); its program ends as {meant}"
 

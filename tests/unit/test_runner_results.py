@@ -103,6 +103,12 @@ def test_success_needs_exit_0_steps_and_every_requirement() -> None:
             "protocol",
         ),
         (_with(exit=Exit(0, False), sessions=_session(reason="limit")), Conclusion.FAILURE, "limit"),
+        # the runner was away while the time ran out
+        (
+            _with(exit=Exit(1, False), sessions=_session(reason="limit", duration_s=130.0)),
+            Conclusion.TIMED_OUT,
+            "after 120 s, its limit; 400",
+        ),
     ],
 )
 def test_every_end_has_one_verdict_and_one_sentence(
