@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import answers, artifacts, outlook, policy, services
+from github_app import answers, artifacts, outlook, policy, services, verdict
 from github_app.answers import ApiError
 from github_app.config import Settings
 from github_app.jobs import Status
@@ -40,6 +40,7 @@ class JobView(BaseModel):
         step: Where exactly it stands: `queued`, `claimed`, `running` or `completed`.
         position: Place among the jobs that its robots will take, 1 is next; null unless queued.
         begins_in_s: Expected time until a robot takes it [s]; null unless queued, and where none can.
+        waiting: Why it waits, in words for people; null unless queued.
         robot: Name of the runner that has or had it.
         sessions: What was recorded, in order (`runner.protocol.SessionResult`).
     """
@@ -58,6 +59,7 @@ class JobView(BaseModel):
     reason: str | None
     position: int | None
     begins_in_s: float | None
+    waiting: str | None
     attempt: int
     robot: str | None
     created_at: datetime
@@ -128,6 +130,7 @@ def view(session: Session, job: Job, settings: Settings) -> JobView:
         step=status.value,
         position=waits.position if waits else None,
         begins_in_s=waits.begins_in_s if waits else None,
+        waiting=verdict.waiting(waits, tuple(job.labels)) if waits else None,
         robot=job.runner.name if job.runner else None,
         sessions=(job.results or {}).get("sessions", []),
         artifacts=[

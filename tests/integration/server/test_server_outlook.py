@@ -131,7 +131,9 @@ def test_the_api_tells_place_and_time(world: World) -> None:
     shown = world.app.test_client().get(f"/api/v1/jobs/{third}").get_json()
     assert shown["position"] == 2
     assert 350 < shown["begins_in_s"] <= 2 * 200 + 15
-    assert world.app.test_client().get(f"/api/v1/jobs/{ids[0]}").get_json()["position"] is None
+    assert shown["waiting"].startswith("number 2 in line for pendulum, about ")
+    begun = world.app.test_client().get(f"/api/v1/jobs/{ids[0]}").get_json()
+    assert (begun["position"], begun["waiting"]) == (None, None)
 
 
 def test_nobody_promises_anything_while_the_robot_is_away(world: World) -> None:
@@ -142,6 +144,8 @@ def test_nobody_promises_anything_while_the_robot_is_away(world: World) -> None:
         session.execute(update(Runner).values(seen_at=T0))
     assert (waiting(world, second).position, waiting(world, second).begins_in_s) == (2, None)
     assert [robot.online for robot in waiting(world, first).robots] == [False]
+    shown = world.app.test_client().get(f"/api/v1/jobs/{second}").get_json()
+    assert shown["waiting"] == "number 2 in line; goose is offline since 22 Nov 12:00 UTC"
 
 
 def test_a_long_line_is_told_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
