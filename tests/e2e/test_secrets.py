@@ -23,7 +23,7 @@ from psycopg.sql import SQL, Identifier
 from demo.processes import script
 from demo.stack import LABELS, REPOSITORY, Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.postgres, pytest.mark.timeout(480)]
 
 KEY = "planted-secret-key-4f6b1d0c9a7e4f6b1d0c9a7e"
 PASSWORD = "planted-database-password-81c2"
