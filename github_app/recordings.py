@@ -15,18 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from github_app import artifacts
 from github_app.aside import aside
 from github_app.models import Artifact
-from github_app.stores import Delivery, Store
+from github_app.stores import Store, StoreError
 from raas_gym.trajectory import Trajectory, TrajectoryError, load
 
 FILE_MAX = 16 << 20
 UNPACKED_MAX = 128 << 20
 """Longest recording that is read, bytes, packed and unpacked."""
-FETCH_S = 10.0
 KEPT_MAX = 24 << 20
 """Bytes of results that one process keeps."""
 AT_ONCE = 2
@@ -92,7 +89,7 @@ class Recordings:
                 return aside(lambda: work(_loaded(path)))
         except (TrajectoryError, zipfile.BadZipFile) as error:
             raise NoRecordingError(f"the recording cannot be shown ({error})") from error
-        except (OSError, httpx.HTTPError) as error:
+        except (OSError, StoreError) as error:
             raise NoRecordingError("the store does not give the recording now; try again later") from error
 
     @contextmanager
@@ -102,8 +99,7 @@ class Recordings:
         if path is not None:
             yield path
             return
-        address = self._store.address(blob, Delivery("application/octet-stream", "attachment"))
-        data = httpx.get(address, timeout=FETCH_S).raise_for_status().content
+        data = self._store.head(blob, FILE_MAX)
         with tempfile.NamedTemporaryFile(suffix=".npz") as copy:
             copy.write(data)
             copy.flush()
