@@ -18,8 +18,8 @@ from tests import postgres, s3_server
 from tests.chaos.dockerd import Dockerd
 from tests.chaos.line import Line
 
-FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5"}
-"""A short lease, so that a lost runner is noticed while the campaign lasts."""
+FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5", "RAAS_WORKERS": "1"}
+"""A short lease, so that a lost runner is noticed while the campaign lasts; servers that start fast."""
 ROBOTS = ("goose", "swan", "heron", "crane")
 
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.postgres, pytest.mark.timeout(600)
 
 def test_whatever_fails_every_job_is_concluded_once(tmp_path: Path) -> None:
     subprocess.run([script("raas-runner"), "image", "build"], check=True, capture_output=True)
-    plan = Plan(seed=2020, jobs=5, postgresql=True, servers=2, s3=True, lines=True, pause_s=1.5)
+    plan = Plan(seed=2020, jobs=4, postgresql=True, servers=2, s3=True, lines=True, pause_s=2.0)
     with site(plan, tmp_path / "site") as grounds:
         campaign = Campaign(grounds, print)
         campaign.run()
