@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -71,6 +73,7 @@ class Dockerd:
             if found:
                 self.command("rm", "-f", *found)
         self.process.stop(60)
+        end_shims(self._home)
         for mount in sorted(self._mounts(), key=len, reverse=True):
             subprocess.run(["umount", "--lazy", mount], check=False)
         # what lay on a busy mount may take a moment to let go
@@ -99,6 +102,14 @@ class Dockerd:
     def _removed(self) -> bool:
         shutil.rmtree(self._home, ignore_errors=True)
         return not self._home.exists()
+
+
+def end_shims(home: Path) -> None:
+    """End what watched containers below `home` when their engine was killed: nobody else would."""
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        if _is_about(cmdline, home / "exec" / "containerd"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(cmdline.parent.name), signal.SIGKILL)
 
 
 def _is_about(cmdline: Path, folder: Path) -> bool:
