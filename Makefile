@@ -7,8 +7,9 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
-# Most tests wait for processes more than they compute; a file's tests stay together for their fixtures.
-PYTEST ?= pytest -n 2 --dist loadfile
+# Most tests wait for processes more than they compute; a file's tests stay together for their fixtures. Files
+# in order: the long ones come first, and at the end no process waits for the other.
+PYTEST ?= pytest -n 2 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 
 help: ## this list

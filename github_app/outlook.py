@@ -36,7 +36,7 @@ HISTORY = 100
 """Jobs that the expectation is learnt from."""
 HISTORY_MIN = 5
 PLAYS_MIN, PLAYS_MAX = 4, 32
-PLAYED_JOBS = 4000
+PLAYED_JOBS = 1200
 """Jobs played in all: a short line is played often, a long one, in which chance evens out, a few times."""
 
 

@@ -68,6 +68,9 @@ def execute(
         waiter.join(30.0)
         reader.join(5.0)
         ran.exit = exits[0] if exits else None
+        if ran.stopped is None and not engine.takes_calls():
+            # An engine that ends in good order asks its containers to end, and they may do so quietly.
+            ran.stopped, ran.detail = Stop.ENGINE, "Docker was stopped."
     finally:
         with contextlib.suppress(SandboxError):
             job.remove()

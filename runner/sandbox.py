@@ -81,6 +81,14 @@ class Engine:
         with _engine_errors():
             self._client.ping()
 
+    def takes_calls(self) -> bool:
+        """Whether it answers a newcomer. One that is told to end first hangs up, then ends its containers."""
+        try:
+            Engine(timeout_s=10).close()
+        except SandboxError:
+            return False
+        return True
+
     def info(self) -> dict[str, Any]:
         """What the engine says of itself and its host."""
         with _engine_errors():

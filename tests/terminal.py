@@ -56,7 +56,7 @@ class Terminal:
             stderr=theirs,
             env={name: value for name, value in named.items() if value is not None},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # one system call, no lock is touched
+            preexec_fn=_as_a_shell_does,  # noqa: PLW1509  # two system calls, no lock is touched
         )
         self._theirs = theirs  # open, so that the modes can be read after the end
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -133,3 +133,9 @@ class Terminal:
             with self._lock:
                 self.raw += data
                 self._stream.feed(data)
+
+
+def _as_a_shell_does() -> None:
+    """The terminal is the program's own, and Ctrl-C ends it even where these tests run in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -17,8 +17,6 @@ ENDS = ("finished", "cancelled", "lost", "refused")
 GAP = b"the output has a gap here"
 KILLED = ("The program was ended by signal 9", "The precheck in simulation failed")
 """What a container that we killed looks like to the runner."""
-STOPPED = "The program was ended by signal 15"
-"""What a Docker engine that ends in good order does to its containers, before it says that it is going."""
 
 
 def wrong(campaign: Campaign) -> list[str]:
@@ -91,7 +89,7 @@ def _ends_as_meant(campaign: Campaign, jobs: list[JobRow]) -> Iterator[str]:
     """A job ends as its program would, or says what hit it: never blame a program for our trouble."""
     # an engine that is killed takes its containers with it
     killed = any(name.startswith(("container ", "docker ")) for name in campaign.hits)
-    signs = (KILLED if killed else ()) + ((STOPPED,) if campaign.hits["docker restarted"] else ())
+    signs = KILLED if killed else ()
     for job in jobs:
         meant = campaign.programs[job.sha].conclusion
         hit = job.conclusion == "failure" and (job.reason or "").startswith(signs)

@@ -40,7 +40,7 @@ def test_check_run_leads_to_a_job_page_with_verdict_log_and_artifacts(
     page.get_by_role("link", name="Details").click()
     assert page.url == run["details_url"]
     assert page.get_by_role("heading", level=1).inner_text() == run["output"]["title"]
-    assert page.get_by_text("hello from <b>the robot</b>").is_visible()
+    assert page.get_by_text("hello from <b>the robot</b>").first.is_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="trajectory.csv").click()
     download.value.save_as(tmp_path / "trajectory.csv")

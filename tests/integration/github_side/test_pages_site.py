@@ -146,7 +146,8 @@ def test_nothing_a_stranger_wrote_acts(lab: Lab) -> None:
         found = marks(page)
         assert status == 200
         assert not {"iframe", "object", "style", "form"} & set(found.tags)
-        assert set(found.sources) <= {"/static/raas.svg", "/static/job.js", "/static/queue.js"}
+        ours = {"/static/raas.svg", "/static/job.js", "/static/queue.js", "/badge/alice/spoon.svg"}
+        assert set(found.sources) <= ours
         assert found.tags.count("script") + found.tags.count("img") == len(found.sources), "none is inline"
         assert found.acting == []
         assert all(re.match(r"^(/|#|http://127\.0\.0\.1)", address) for address in found.addresses)

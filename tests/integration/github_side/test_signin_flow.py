@@ -64,7 +64,7 @@ def test_in_and_out(lab: WebLab, caplog: pytest.LogCaptureFixture) -> None:
     browser = signed_in(lab, "alice", "/jobs/7")
     assert browser.page.url == f"{lab.url}/jobs/7"
     browser.open(lab.url)
-    assert "<span>alice</span>" in browser.page.text
+    assert '<span class="who">alice</span>' in browser.page.text
     assert browser.page.headers["Cache-Control"] == "private, no-store"
     assert "Cookie" in browser.page.headers["Vary"]
     (cookie,) = [it for it in browser.http.cookies if it.name == "raas-session"]
@@ -244,7 +244,7 @@ def test_in_a_real_browser(lab: WebLab) -> None:
         page.goto(lab.url)
         page.get_by_role("link", name="Sign in").click()
         page.get_by_role("button", name="Authorize").click()
-        expect(page.get_by_label("You", exact=True)).to_contain_text("alice")
+        expect(page.locator(".viewer .who")).to_contain_text("alice")
         assert page.url == f"{lab.url}/"
         assert page.evaluate("document.cookie") == "" or "raas" not in page.evaluate("document.cookie")
         page.get_by_role("button", name="Sign out").click()
