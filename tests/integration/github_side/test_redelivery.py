@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
+from faulty_proxy import faulty_proxy
 from github_lab import PROGRAM, SPOON, Lab, free_port
 
 from github_app import redelivery
@@ -113,3 +114,24 @@ def test_trouble_at_github_only_delays(lab: Lab, fault: dict[str, object]) -> No
     redelivery.redeliver(lab.here, now=later())
     lab.work()
     assert len(lab.jobs) == 1
+
+
+def test_a_line_on_which_deliveries_get_lost_delays_and_doubles_nothing(lab: Lab) -> None:
+    with faulty_proxy(seed=3) as line:
+        line.upstream = lab.url
+        lab.work()
+        lab.world.app_webhook(lab.app_id, f"{line.url}/webhooks/github")
+        line.share = 0.4
+        shas = [
+            lab.world.push(SPOON, {**PROGRAM, "n": f"{number}"}, user="alice", branch=f"b{number}")
+            for number in range(3)
+        ]
+        lab.world.settle()
+        for _ in range(redelivery.ATTEMPTS_MAX):
+            lab.make_due()
+            # tomorrow: the pause after any number of failures is over
+            redelivery.redeliver(lab.here, now=utc_now() + timedelta(days=1))
+            lab.world.settle()
+            lab.work()
+        assert line.met, "it was no bad line"
+    assert sorted(job.sha for job in lab.jobs) == sorted(shas)
