@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import github
 import pytest
 import requests
 from e2e_lab import Lab
@@ -22,6 +23,29 @@ env.reset()
 env.step([0.5])
 1 / 0
 """
+
+
+def test_a_person_with_another_client_reads_the_same(lab: Lab, stepping: Stepping) -> None:
+    """PyGithub, with the token of the pull request's author: nothing of ours is between."""
+    name, _ = lab.repository({"README.md": "nothing to run yet"})
+    world = lab.stack.world
+    sha = world.push(name, {**stepping(5), "run.py": CRASHING}, user="ada", branch="idea")
+    api_url, token = world.web_url("/api/v3"), world.user("ada").token
+    with github.Github(base_url=api_url, auth=github.Auth.Token(token), retry=None) as client:
+        repository = client.get_repo(name)
+        pull = repository.create_pull(base="main", head="idea", title="An idea", body="")
+        lab.finished(name, sha)
+        comment = pull.create_issue_comment("/raas run")
+        first, second = sorted(lab.finished(name, sha, 2), key=lambda run: int(run["id"]))
+        shown = {run.id: run for run in repository.get_commit(sha).get_check_runs(filter="all")}
+        assert shown.keys() == {first["id"], second["id"]}
+        for run in shown.values():
+            assert (run.status, run.conclusion) == ("completed", "failure")
+            assert "ZeroDivisionError" in run.output.title + run.output.summary
+            (mark,) = run.get_annotations()
+            assert (mark.path, mark.start_line) == ("run.py", 5)
+            assert run.details_url == f"{lab.stack.url}/jobs/{run.external_id}"
+        assert {found.content for found in comment.get_reactions()} >= {"rocket"}
 
 
 def test_push_of_the_example_balances_and_says_so(lab: Lab) -> None:
