@@ -1,7 +1,7 @@
 """Pictures of a recording, as SVG. Pure.
 
 Written by hand: a plotting library would cost every server process some 60 MB and a second of start-up for
-lines that a hundred lines draw. See docs/decisions/0011-plots-as-svg.md.
+lines that a hundred lines draw. See docs/decisions/0016-plots-as-svg.md.
 """
 
 from __future__ import annotations
