@@ -15,9 +15,10 @@ from sqlalchemy import Table, bindparam, select
 from sqlalchemy.orm import Session
 
 from github_app.claims import ClaimRequest, forget_claim, served_labels, serves
+from github_app.columns import is_claimed_ahead
 from github_app.db import Database
 from github_app.jobs import EventKind
-from github_app.models import Job, Runner, is_claimed_ahead
+from github_app.models import Job, Runner
 from github_app.moves import move
 
 _jobs = cast("Table", Job.__table__)

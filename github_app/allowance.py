@@ -16,8 +16,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
+from github_app.columns import is_live, is_queued
 from github_app.config import Settings
-from github_app.models import Fact, Job, Repository, Runner, is_live, is_queued
+from github_app.models import Fact, Job, Repository, Runner
 from github_app.rules import RobotRules, RulesError, ServerRules
 from runner.protocol import RobotReport
 

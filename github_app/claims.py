@@ -20,9 +20,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from github_app import jobs
+from github_app.columns import is_live, is_queued
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, JobEvent, Runner, is_live, is_queued
+from github_app.models import Job, JobEvent, Runner
 from github_app.moves import append_event, move, utc_now
 from runner.protocol import Conclusion, RobotReport
 

@@ -25,7 +25,8 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
-from github_app.models import Job, Owner, is_live, is_queued
+from github_app.columns import is_live, is_queued
+from github_app.models import Job, Owner
 
 
 def lock_owner(session: Session, owner: str) -> None:

@@ -18,9 +18,10 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from github_app import claims, joblog, leaderboard
+from github_app.columns import is_live
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
-from github_app.models import Job, JobEvent, Runner, is_live
+from github_app.models import Job, JobEvent, Runner
 from github_app.moves import locked, move, utc_now
 from runner.protocol import Conclusion, Finish, Heartbeat, HeartbeatAnswer, LogChunk
 

@@ -27,8 +27,9 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from github_app import outlook, services
+from github_app.columns import is_live, is_queued
 from github_app.db import Database
-from github_app.models import Delivery, Job, JobEvent, Runner, is_live, is_queued
+from github_app.models import Delivery, Job, JobEvent, Runner
 from github_app.moves import utc_now
 from raas_gym.version import __version__
 

@@ -2,107 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    ColumnElement,
-    DateTime,
     ForeignKey,
-    FromClause,
     Index,
-    Integer,
     LargeBinary,
-    MetaData,
-    SQLColumnExpression,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
-    and_,
     false,
-    literal_column,
-    text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time in UTC. SQLite has no time zones, so they are put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; store UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware again."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
-
-
-_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-
-
-class Base(DeclarativeBase):
-    """All tables; constraint names are fixed so that migrations can name them."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcDateTime,
-        dict[str, Any]: _Json,
-        list[str]: _Json,
-        list[int]: _Json,
-    }
-
-
-class RowId(TypeDecorator[int]):
-    """A row number: 64 bits, and INTEGER on SQLite, which numbers rows only in a column of that type."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """INTEGER on SQLite (64 bits there too), BIGINT elsewhere."""
-        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else BigInteger())
-
-
-def is_queued(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
-    """`status = 'queued'`, written out: a database does not use a partial index for a bound parameter."""
-    return status == literal_column("'queued'")
-
-
-def is_live(status: SQLColumnExpression[str]) -> ColumnElement[bool]:
-    """`status IN ('claimed', 'running')`, likewise."""
-    return status.in_([literal_column("'claimed'"), literal_column("'running'")])
-
-
-def is_claimed_ahead(table: FromClause) -> ColumnElement[bool]:
-    """`status = 'claimed' AND ahead`, likewise."""
-    return and_(table.c.status == literal_column("'claimed'"), literal_column("ahead"))
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    condition = text(where)
-    return Index(name, *columns, unique=unique, postgresql_where=condition, sqlite_where=condition)
+from github_app.columns import (
+    Base,
+    RowId,
+    partial_index,
+)
 
 
 class Delivery(Base):
@@ -121,7 +40,7 @@ class Delivery(Base):
     error: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[str | None] = mapped_column(Text)
 
-    __table_args__ = (_partial("ix_deliveries_waiting", "next_try_at", where="processed_at IS NULL"),)
+    __table_args__ = (partial_index("ix_deliveries_waiting", "next_try_at", where="processed_at IS NULL"),)
 
 
 class Repository(Base):
@@ -304,20 +223,22 @@ class Job(Base):
     runner: Mapped[Runner | None] = relationship(lazy="joined")
 
     __table_args__ = (
-        _partial("ix_jobs_queued", "lane", "order_key", "id", where="status = 'queued'"),
-        _partial("ix_jobs_owner_queued", "owner", "lane", "order_key", where="status = 'queued'"),
-        _partial("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
-        _partial("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
-        _partial("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
-        _partial(
+        partial_index("ix_jobs_queued", "lane", "order_key", "id", where="status = 'queued'"),
+        partial_index("ix_jobs_owner_queued", "owner", "lane", "order_key", where="status = 'queued'"),
+        partial_index("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
+        partial_index("ix_jobs_lane_claimed", "lane", "order_key", where="attempt > 0"),
+        partial_index("ix_jobs_owner_started", "owner", "started_at", where="started_at IS NOT NULL"),
+        partial_index(
             "ix_jobs_robot_started", "runner_id", "started_at", "completed_at", where="started_at IS NOT NULL"
         ),
-        _partial("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
-        _partial("uq_jobs_claimed", "runner_id", where="status = 'claimed'", unique=True),
-        _partial("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
-        _partial("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
-        _partial("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
-        _partial("ix_jobs_kept", "completed_at", where="status = 'completed' AND files_removed_at IS NULL"),
+        partial_index("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
+        partial_index("uq_jobs_claimed", "runner_id", where="status = 'claimed'", unique=True),
+        partial_index("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
+        partial_index("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),
+        partial_index("ix_jobs_unreported", "next_report_at", where="reported_event < latest_event"),
+        partial_index(
+            "ix_jobs_kept", "completed_at", where="status = 'completed' AND files_removed_at IS NULL"
+        ),
     )
 
 

@@ -23,8 +23,9 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
+from github_app.columns import is_live, is_queued
 from github_app.jobs import Status
-from github_app.models import Job, is_live, is_queued
+from github_app.models import Job
 
 ONLINE = timedelta(seconds=90)
 """A runner that was heard of within this time is online: a long poll lasts 50 s."""

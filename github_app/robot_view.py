@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Float, case, extract, func, literal, selec
 from sqlalchemy.orm import Session
 
 from github_app import outlook
-from github_app.models import Job, Runner, UtcDateTime, is_live
+from github_app.columns import UtcDateTime, is_live
+from github_app.models import Job, Runner
 from github_app.rules import OUTSIDE_HOURS
 from github_app.user_text import one_line
 from github_app.wording import ago, moment

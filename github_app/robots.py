@@ -14,7 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from github_app import allowance, auth, passports, policy, robot_switches, robot_view, services
-from github_app.models import Job, Repository, Runner, is_live
+from github_app.columns import is_live
+from github_app.models import Job, Repository, Runner
 from github_app.moves import utc_now
 from github_app.pages import content_policy
 from github_app.policy import Viewer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, text
 
-from github_app.models import Base
+from github_app.models import Job
 
 UPGRADE_LOCK = 0x5241_4153
 """PostgreSQL advisory lock: two servers that start at once upgrade one after the other."""
@@ -17,7 +17,7 @@ def run(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADE_LOCK})
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=Job.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pytest
 import requests
@@ -39,9 +40,9 @@ def job(lab: Lab) -> int:
     return int(run["external_id"])
 
 
-def opened(visitor: Visitor, job: int, moment: str = "#t=0", **options: object) -> Page:
+def opened(visitor: Visitor, job: int, moment: str = "#t=0", **options: Any) -> Page:
     """The job's page, when its charts are drawn."""
-    page = visitor.page(**options)  # type: ignore[arg-type]
+    page = visitor.page(**options)
     page.goto(f"{visitor.url}/jobs/{job}{moment}")
     expect(page.locator("#charts canvas")).to_have_count(4, timeout=EVENTLY_MS)
     return page

@@ -40,7 +40,7 @@ fetch() {
 fetch_lgpio() {
     local python=$REPO/.venv/bin/python version wheel
     [ -x "$python" ] || python=python3
-    version=$(cd "$CACHE/root/usr/bin" && ls -d python3.*[0-9] | head -1)
+    version=$(cd "$CACHE/guest/usr/bin" && ls -d python3.*[0-9] | head -1)
     rm -rf "$CACHE/lgpio.part"
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
         --platform manylinux_2_34_aarch64 --platform manylinux_2_17_aarch64 --python-version "${version#python}" \
@@ -53,8 +53,8 @@ fetch_lgpio() {
 
 # The packages as a root file system: no maintainer script runs, Python needs none.
 unpack() {
-    local root=$CACHE/root.part deb
-    rm -rf "$root" "$CACHE/root"
+    local root=$CACHE/guest.part deb
+    rm -rf "$root" "$CACHE/guest"
     mkdir -p "$root"
     for deb in "$CACHE"/apt/cache/archives/*.deb; do dpkg-deb -x "$deb" "$root"; done
     mkdir -p "$CACHE/boot"
@@ -63,10 +63,10 @@ unpack() {
     # What the checks never touch; the kernel has the Pi's GPIO built in.
     rm -rf "${root:?}"/boot "$root"/lib/modules "$root"/usr/lib/modules "$root"/usr/lib/linux-image-* \
         "$root"/usr/share/{doc,man,locale,i18n,zoneinfo,perl,perl5} "$root"/usr/lib/aarch64-linux-gnu/{gconv,perl*}
-    mv "$root" "$CACHE/root"
+    mv "$root" "$CACHE/guest"
 }
 
-if [ ! -d "$CACHE/root" ]; then
+if [ ! -d "$CACHE/guest" ]; then
     echo "==> fetching Debian's arm64 packages into $CACHE"
     fetch || { echo "Debian's arm64 packages cannot be fetched: is this Debian, and its mirror within reach?" >&2; exit 2; }
     unpack
@@ -115,7 +115,7 @@ echo PI-DONE
 /bin/busybox sleep 1000
 INIT
 chmod 755 "$work/init"
-(cd "$CACHE/root" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/rfs"
+(cd "$CACHE/guest" && find . -print0 | cpio -0 -o -H newc --quiet) >"$work/rfs"
 (cd "$work" && find init src lgpio modules -print0 | cpio -0 -o -H newc --quiet) >>"$work/rfs"
 gzip -1 "$work/rfs"
 

@@ -10,6 +10,9 @@ from runner.requirements import RequirementsError, normalised, parse
 
 SHA = "0" * 64
 
+EVIL = "https://evil.example/simple"
+"""An index that a repository would like to choose; nobody has that name."""
+
 
 def _texts(content: str) -> list[str]:
     return [item.text for item in parse(content.encode())]
@@ -48,9 +51,9 @@ def test_ways_of_writing_the_same_are_the_same() -> None:
         ("--requirement=other.txt", "write their lines into this one"),
         ("-c constraints.txt", "write the versions into this file"),
         ("-e .", "put the code into the repository"),
-        ("--index-url https://evil.example/simple", "names the package index"),
-        ("-i https://evil.example/simple", "names the package index"),
-        ("--extra-index-url=https://evil.example/simple", "names the package index"),
+        (f"--index-url {EVIL}", "names the package index"),
+        (f"-i {EVIL}", "names the package index"),
+        (f"--extra-index-url={EVIL}", "names the package index"),
         ("--find-links /etc", "names the package index"),
         ("numpy --find-links=/etc", "names the package index"),
         ("--no-binary :all:", "whether packages may be built"),

@@ -63,6 +63,12 @@ def secrets_of(lab: WebLab) -> list[str]:
     return [line for line in whole if line and "-----" not in line]
 
 
+def in_page(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
+    assert found is not None, f"{pattern} is not in the page"
+    return found[1]
+
+
 def test_the_whole_way(lab: WebLab, browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert "Create the GitHub App" in browser.page.text
@@ -77,7 +83,7 @@ def test_the_whole_way(lab: WebLab, browser: Browser, caplog: pytest.LogCaptureF
     assert settings.github_app_id is not None
     # Webhooks are believed at once, without a restart.
     lab.world.repository("host/spoon")
-    browser.open(re.search(r'href="([^"]+/installations/new)"', page.text)[1])  # type: ignore[index]
+    browser.open(in_page(r'href="([^"]+/installations/new)"', page.text))
     page = browser.send("/installations", repository="host/spoon")
     assert page.url == f"{lab.url}/setup"
     assert "installed for host" in page.text
@@ -86,7 +92,7 @@ def test_the_whole_way(lab: WebLab, browser: Browser, caplog: pytest.LogCaptureF
         assert "installation" in {row.event for row in session.query(Delivery)}
     # The first robot; its token is shown once.
     page = browser.send("/setup/robot", name="goose", labels="pendulum, blue")
-    token = re.search(r"--token ([\w-]+)", page.text)[1]  # type: ignore[index]
+    token = in_page(r"--token ([\w-]+)", page.text)
     assert page.headers["Cache-Control"] == "no-store"
     assert token not in browser.open(f"{lab.url}/setup").text
     with lab.here.db.read() as session:

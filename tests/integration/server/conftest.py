@@ -101,3 +101,17 @@ def world(make_settings: MakeSettings, database_url: str) -> Iterator[World]:
     app = application.create_app(make_settings(DATABASE_URL=database_url))
     yield World(app)
     application.close(app)
+
+
+@pytest.fixture(params=["file", "s3"])
+def world_over_each_store(
+    request: pytest.FixtureRequest, make_settings: MakeSettings, sqlite_template: Path
+) -> Iterator[World]:
+    """An application over each kind of store."""
+    settings = make_settings()
+    if request.param == "s3":
+        settings = make_settings(**s3_server.settings(request.getfixturevalue("s3")))
+    (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
+    app = application.create_app(settings)
+    yield World(app)
+    application.close(app)

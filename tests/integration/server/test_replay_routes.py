@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import s3_server
-from server_world import MakeSettings, Robot, World, add_repository, upload
+from server_world import Robot, World, add_repository, upload
 
-from github_app import app as application
 from raas_gym import MEASURED
 from raas_gym.trajectory import Header, Trajectory
 
@@ -26,18 +23,9 @@ HEADER = Header(
 )
 
 
-@pytest.fixture(params=["file", "s3"])
-def world(
-    request: pytest.FixtureRequest, make_settings: MakeSettings, sqlite_template: Path
-) -> Iterator[World]:
-    """An application over each kind of store."""
-    settings = make_settings()
-    if request.param == "s3":
-        settings = make_settings(**s3_server.settings(request.getfixturevalue("s3")))
-    (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
-    app = application.create_app(settings)
-    yield World(app)
-    application.close(app)
+@pytest.fixture
+def world(world_over_each_store: World) -> World:
+    return world_over_each_store
 
 
 def recording(path: Path, rows: int = 100, header: Header = HEADER) -> bytes:

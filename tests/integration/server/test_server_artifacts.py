@@ -7,33 +7,20 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import s3_server
 from server_world import MakeSettings, Robot, World, add_repository, offer_of, put, submit, upload
 
-from github_app import app as application
 from github_app import artifacts, leases, moves, stores
 from github_app.models import Artifact
 from github_app.stores import Blob, Delivery
 
 
-@pytest.fixture(params=["file", "s3"])
-def world(
-    request: pytest.FixtureRequest, make_settings: MakeSettings, sqlite_template: Path
-) -> Iterator[World]:
-    """An application over each kind of store."""
-    settings = make_settings()
-    if request.param == "s3":
-        settings = make_settings(**s3_server.settings(request.getfixturevalue("s3")))
-    (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
-    app = application.create_app(settings)
-    yield World(app)
-    application.close(app)
+@pytest.fixture
+def world(world_over_each_store: World) -> World:
+    return world_over_each_store
 
 
 def get(world: World, path: str) -> tuple[int, Any, bytes]:

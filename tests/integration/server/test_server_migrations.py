@@ -15,8 +15,9 @@ from server_world import MakeSettings, job_request
 from sqlalchemy import MetaData, insert, inspect, select, text
 
 from github_app import migrations, queue, serving
+from github_app.columns import Base, UtcDateTime
 from github_app.db import Database, DatabaseError
-from github_app.models import Base, Job, Repository, UtcDateTime
+from github_app.models import Job, Repository
 from github_app.moves import utc_now
 
 VERSIONS = Path(migrations.__path__[0]) / "versions"

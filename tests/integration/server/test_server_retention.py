@@ -14,8 +14,9 @@ from sqlalchemy import func, select
 
 from github_app import app as application
 from github_app import artifacts, moves, retention, services, sessions
+from github_app.columns import Base
 from github_app.config import ConfigError
-from github_app.models import Artifact, Base, Delivery, LogChunk, RateLimit, WebSession
+from github_app.models import Artifact, Delivery, LogChunk, RateLimit, WebSession
 from github_app.stores import Blob, StoreError
 
 DAY = timedelta(days=1)
