@@ -45,14 +45,14 @@ class BatchDynamics:
         self.step = self._euler_step if params.integrator == "euler" else self._verlet_step
         self._h = params.dt / params.substeps
         self._opens_at = params.substeps - round(params.velocity_window / self._h)
-        self._buffers = tuple(np.empty(size, self.dtype) for _ in range(8))
+        self._buffers = tuple(np.empty(size, self.dtype) for _ in range(7))
         self._sine_of = self._sine = np.zeros(size, self.dtype)
         self._fix_constants()
         self.assign(slice(None), params)
 
     def _fix_constants(self) -> None:
         p, fixed = self.params, self._fixed
-        self._whole, self._half, self._dt = fixed(self._h), fixed(0.5 * self._h), fixed(p.dt)
+        self._whole, self._half, self._dt = fixed(self._h), fixed(0.5), fixed(p.dt)
         self._limit, self._minus_limit = fixed(p.speed_limit), fixed(-p.speed_limit)
         self._top, self._minus_top, self._pi = fixed(MAX_SPEED), fixed(-MAX_SPEED), fixed(math.pi)
         self._count, self._window = fixed(p.encoder_count), fixed(p.velocity_window)
@@ -103,11 +103,12 @@ class BatchDynamics:
             typed(own["torque_gain"]),
             typed(own["viscous"]),
         )
-        self._gravity_kick, self._torque_kick = typed(h * own["gravity"]), typed(h * own["torque_gain"])
+        self._gravity_kick = typed(h * h * own["gravity"])
+        self._torque_kick = typed(h * h * own["torque_gain"])
         self._torque_drag = typed(h * own["torque_gain"] / own["no_load_speed"])
         self._damping = typed(1.0 - h * own["viscous"])
-        self._slide, self._minus_slide = typed(h * own["coulomb"]), typed(-h * own["coulomb"])
-        self._stick = typed(h * own["breakaway"])
+        self._slide, self._minus_slide = typed(h * h * own["coulomb"]), typed(-h * h * own["coulomb"])
+        self._stick = typed(h * h * own["breakaway"])
         self._dead_zone, self._minus_dead_zone = typed(own["dead_zone"]), typed(-own["dead_zone"])
         self._rescale = typed(MAX_TORQUE / (MAX_TORQUE - own["dead_zone"]))
         fraction = np.fmod(own["delay"], self.params.dt)
@@ -152,55 +153,49 @@ class BatchDynamics:
         self, theta: Array, theta_dot: Array, old: Array, new: Array
     ) -> tuple[Array, Array, Array]:
         """One period, as `make_step`: (θ, θ̇, old drive, new drive) -> (θ, θ̇, θ when the window opened)."""
-        (push, way), speed, opened = self._buffers[:2], theta_dot, theta
-        half, whole, gravity_kick, opens_at = self._half, self._whole, self._gravity_kick, self._opens_at
+        (push, term, way), opened = self._buffers[:3], theta
+        half, gravity_kick, opens_at = self._half, self._gravity_kick, self._opens_at
         pushes, (dry, minus_dry) = self._pushes(old, new), self._dry_friction(theta_dot)
-        multiply(half, theta_dot, way)
-        middle = add(theta, way)
+        multiply(self._whole, theta_dot, way)
+        multiply(half, way, term)
+        middle = add(theta, term)
         for number, (keep, kick) in enumerate(pushes):
             if number == opens_at:
-                multiply(half, speed, way)
-                opened = subtract(middle, way)
+                multiply(half, way, term)
+                opened = subtract(middle, term)
             sin(middle, push)
             multiply(gravity_kick, push, push)
-            multiply(speed, keep, way)
+            multiply(way, keep, way)
             add(way, kick, way)
             add(way, push, way)
             # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
             minimum(way, dry, out=push)
             maximum(push, minus_dry, out=push)
-            speed = subtract(way, push)
-            multiply(whole, speed, way)
+            subtract(way, push, way)
             add(middle, way, middle)
-        multiply(half, speed, way)
-        subtract(middle, way, middle)
-        return middle, speed, middle if opens_at == len(pushes) else opened
+        multiply(half, way, term)
+        subtract(middle, term, middle)
+        return middle, divide(way, self._whole), middle if opens_at == len(pushes) else opened
 
     def _pushes(self, old: Array, new: Array) -> list[tuple[Array, Array]]:
-        """For each sub-step the factor on θ̇ and the kick of the torque, as it passes from old to new."""
-        size, new_size, keep, keep_change, kick, kick_change, keep_new, kick_new = self._buffers
+        """For each sub-step the factor on the way and the kick of the torque, as it passes from old to new."""
+        size, keep, new_keep, kick, new_kick = self._buffers[2:]
         drag, torque_kick = self._torque_drag, self._torque_kick
-        absolute(old, size)
-        absolute(new, new_size)
-        multiply(drag, size, keep)
-        subtract(self._damping, keep, keep)
-        subtract(size, new_size, size)
-        multiply(drag, size, keep_change)
-        multiply(torque_kick, old, kick)
-        subtract(new, old, kick_change)
-        multiply(torque_kick, kick_change, kick_change)
-        add(keep, keep_change, keep_new)
-        add(kick, kick_change, kick_new)
-        unmixed = {0.0: (keep, kick), 1.0: (keep_new, kick_new)}
+        for drive, kept, kicked in ((old, keep, kick), (new, new_keep, new_kick)):
+            absolute(drive, size)
+            multiply(drag, size, size)
+            subtract(self._damping, size, kept)
+            multiply(torque_kick, drive, kicked)
+        unmixed = {0.0: (keep, kick), 1.0: (new_keep, new_kick)}
         return [
             unmixed[share]
             if isinstance(share, float)
-            else (keep + share * keep_change, kick + share * kick_change)
+            else ((1.0 - share) * keep + share * new_keep, (1.0 - share) * kick + share * new_kick)
             for share in self._shares
         ]
 
     def _dry_friction(self, theta_dot: Array) -> tuple[Array, Array]:
-        """What dry friction takes from θ̇ in a sub-step, both signs: more in a period that begins at rest."""
+        """What dry friction takes from the way in a sub-step, both signs: more in a period that begins at rest."""
         # Looking for pendulums at rest costs less than treating all as if they might be.
         if np.count_nonzero(theta_dot) == self.size:
             return self._slide, self._minus_slide

@@ -182,7 +182,11 @@ def randomized(
 
 
 class Coefficients(NamedTuple):
-    """What one integration step multiplies with."""
+    """What one sub-step of `h` seconds multiplies with.
+
+    A sub-step counts speed as way, in rad a sub-step: that saves a multiplication in each. So what changes
+    the speed carries h·h, and what scales it h.
+    """
 
     h: float
     gravity_kick: float
@@ -198,12 +202,12 @@ def coefficients(params: PendulumParams) -> Coefficients:
     h = params.dt / params.substeps
     return Coefficients(
         h=h,
-        gravity_kick=h * params.gravity,
-        torque_kick=h * params.torque_gain,
+        gravity_kick=h * h * params.gravity,
+        torque_kick=h * h * params.torque_gain,
         torque_drag=h * params.torque_gain / params.no_load_speed,
         damping=1.0 - h * params.viscous,
-        slide=h * params.coulomb,
-        stick=h * params.breakaway,
+        slide=h * h * params.coulomb,
+        stick=h * h * params.breakaway,
     )
 
 
@@ -288,30 +292,37 @@ def _euler_step(p: PendulumParams) -> Step:
     return step
 
 
-def _verlet_step(c: Coefficients, plan: list[Segment]) -> Step:
+def _verlet_step(c: Coefficients, segments: list[Segment]) -> Step:
     h, gravity_kick, torque_kick, torque_drag, damping, slide, stick = c
-    half, sin = 0.5 * h, math.sin
+    sin = math.sin
+    # Plain tuples are unpacked in half the time of named ones.
+    plan = [(share, repeats, opens) for share, repeats, opens in segments]
 
     def step(state: State, new: float) -> State:
-        theta, v, opened, old = state
-        kick, keep = torque_kick * old, damping - torque_drag * abs(old)
-        kick_change, keep_change = torque_kick * (new - old), torque_drag * (abs(old) - abs(new))
-        middle, dry = theta + half * v, slide if v else stick
+        theta, theta_dot, opened, old = state
+        way, dry = h * theta_dot, slide if theta_dot else stick
+        middle = theta + 0.5 * way
+        kick, keep = torque_kick * old, damping - torque_drag * (old if old > 0.0 else -old)
+        new_kick, new_keep = torque_kick * new, damping - torque_drag * (new if new > 0.0 else -new)
         for share, repeats, opens in plan:
-            torque, kept = kick + share * kick_change, keep + share * keep_change
+            if share == 1.0:
+                torque, kept = new_kick, new_keep
+            else:
+                rest = 1.0 - share
+                torque, kept = rest * kick + share * new_kick, rest * keep + share * new_keep
             if opens:
-                opened = middle - half * v
+                opened = middle - 0.5 * way
             for _ in repeats:
                 # Friction only ever brakes: what it cannot stop within the sub-step, it slows.
-                v = v * kept + torque + gravity_kick * sin(middle)
-                if v > dry:
-                    v -= dry
-                elif v < -dry:
-                    v += dry
+                way = way * kept + torque + gravity_kick * sin(middle)
+                if way > dry:
+                    way -= dry
+                elif way < -dry:
+                    way += dry
                 else:
-                    v = 0.0
-                middle += h * v
-        return middle - half * v, v, opened, new
+                    way = 0.0
+                middle += way
+        return middle - 0.5 * way, way / h, opened, new
 
     return step
 

@@ -27,6 +27,10 @@ FLOAT32 = np.dtype(np.float32)
 cos, sin, empty = math.cos, math.sin, np.empty
 # Packing into an empty array takes half the time of building one from numbers.
 pack: Callable[..., None] = struct.Struct("=3f").pack_into
+# Copying a dict and setting four values takes two thirds of the time of building it.
+blank_info: Callable[[], dict[str, Any]] = {
+    "t": 0.0, "applied": 0.0, "late": False, "missed_ticks": 0, "theta": 0.0, "theta_dot": 0.0,
+}.copy  # fmt: skip
 
 Observation = NDArray[np.float32]
 Answer = tuple[Observation, float, bool, bool, dict[str, Any]]
@@ -118,20 +122,13 @@ class PendulumEnv(gymnasium.Env[Observation, NDArray[np.float32]]):
         true = simulation.state
         observation = empty(3, FLOAT32)
         pack(observation, 0, cos(theta), sin(theta), theta_dot)
-        return (
-            observation,
-            -(before * before + 0.1 * before_dot * before_dot + 0.001 * torque * torque),
-            False,
-            False,
-            {
-                "t": tick * self.dt,
-                "applied": torque,
-                "late": False,
-                "missed_ticks": 0,
-                "theta": true[0],
-                "theta_dot": true[1],
-            },
-        )
+        info = blank_info()
+        info["t"] = tick * self.dt
+        info["applied"] = torque
+        info["theta"] = true[0]
+        info["theta_dot"] = true[1]
+        reward = -(before * before + 0.1 * before_dot * before_dot + 0.001 * torque * torque)
+        return observation, reward, False, False, info
 
     def begin_step(self, action: Any) -> float:
         """Apply an action now; `end_step` follows one control period later. Returns the torque after limits.
