@@ -178,7 +178,7 @@ class BatchDynamics:
         return middle, divide(way, self._whole), middle if opens_at == len(pushes) else opened
 
     def _pushes(self, old: Array, new: Array) -> list[tuple[Array, Array]]:
-        """For each sub-step the factor on the way and the kick of the torque, which passes from old to new."""
+        """For each sub-step the factor on the way and the kick of the torque, passing from old to new."""
         size, keep, new_keep, kick, new_kick = self._buffers[2:]
         drag, torque_kick = self._torque_drag, self._torque_kick
         for drive, kept, kicked in ((old, keep, kick), (new, new_keep, new_kick)):
@@ -195,7 +195,7 @@ class BatchDynamics:
         ]
 
     def _dry_friction(self, theta_dot: Array) -> tuple[Array, Array]:
-        """What dry friction takes of the way in a sub-step, both signs: more in a period that begins at rest."""
+        """What dry friction takes of the way in a sub-step, both signs: more if a period begins at rest."""
         # Looking for pendulums at rest costs less than treating all as if they might be.
         if np.count_nonzero(theta_dot) == self.size:
             return self._slide, self._minus_slide
