@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi chaos hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
+.PHONY: help setup demo test test-pi chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -62,6 +62,9 @@ audit: ## ask the package index for known vulnerabilities of the locked packages
 chaos: ## kill everything at random under a load of jobs, and see that all came right; ARGS="--jobs 300 --everything --seed N"
 	@tools/bootstrap.sh python docker postgres
 	python -m tests.chaos $(ARGS)
+
+crash: image ## kill the runner between any two steps of its work, each time a little later
+	$(PYTEST) -n 0 -m "crash or docker" tests/integration/runner/test_runner_crash_points.py $(ARGS)
 
 hostile: image ## every hostile repository through a real runner: contained, reported, the robot well afterwards
 	$(PYTEST) -n 0 -m "hostile or docker" tests/hostile tests/integration/runner/test_packages.py \

@@ -91,7 +91,7 @@ class Process:
         """Whether it has not ended yet."""
         return self._child.poll() is None
 
-    def ready(self, condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    def ready(self, condition: Callable[[], bool], timeout_s: float = 120) -> None:
         """Wait for `condition`.
 
         Raises:

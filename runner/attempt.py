@@ -292,11 +292,7 @@ class Attempt:
     def _save(self, finish: Finish) -> None:
         held = self._desk.held
         held.phase, held.finish = Phase.ENDED, finish.model_copy(update={"timings": self._timings})
-        try:
-            self._tools.store.save(held)
-        except OSError as error:
-            # delivered from memory; after a kill before that, the controller's recording concludes it
-            logger.warning("job %s: the results cannot be kept on disk: %s", self._job.id, error)
+        self._tools.store.keep(held)
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner import index_process, requirements
-from runner.execution import Ran, execute
+from runner.execution import execute
 from runner.happenings import Happenings, Kind
 from runner.hardening import MIB, REQUIREMENTS_DIR, WHEELS_DIR, ContainerSpec, Limits, spare_cpuset
 from runner.joblog import JobLog
@@ -30,7 +30,7 @@ from runner.layer_files import LayerError, unpack
 from runner.layers import Layer, Layers
 from runner.protocol import Annotation
 from runner.requirements import Requirement, RequirementsError
-from runner.results import Stop
+from runner.results import Ran, Stop
 from runner.sandbox import Engine
 from runner.settings import PackageRules
 from runner.visible import one_line
@@ -158,7 +158,7 @@ class _Build:
     def make(self, target: Path) -> None:
         """Fill `target`; `layers.Layers` moves it to its place."""
         self.log.say(f"installing the packages of {self.name}")
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as scratch:
+        with tempfile.TemporaryDirectory(dir=target, prefix="build-") as scratch:
             self._install(Path(scratch), target)
 
     def _install(self, scratch: Path, target: Path) -> None:

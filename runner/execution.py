@@ -6,12 +6,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from runner.happenings import Happenings, Kind
 from runner.hardening import ContainerSpec, Exit
 from runner.joblog import JobLog
-from runner.results import Stop
+from runner.results import Ran, Stop
 from runner.sandbox import Engine, Job, SandboxError
 
 GRACE_S = 2
@@ -29,27 +28,22 @@ _WATCHED = (Kind.EXITED, Kind.ENGINE_FAILED, Kind.HOST_STOPS, Kind.CANCELLED)
 _STOPS = {Kind.ENGINE_FAILED: Stop.ENGINE, Kind.HOST_STOPS: Stop.HOST, Kind.CANCELLED: Stop.CANCEL}
 
 
-@dataclass
-class Ran:
-    """How it went.
-
-    Attributes:
-        exit: How the container ended; None where Docker did not live to tell.
-        stopped: Why we ended it, or None where it ended by itself.
-        detail: The reason somebody gave for that.
-        pids: Most processes and threads seen at once.
-    """
-
-    exit: Exit | None = None
-    stopped: Stop | None = None
-    detail: str = ""
-    pids: int = 0
+Note = Callable[[Ran], None]
+"""Told of a container's end before anything is done about it, and again once it is known how it ended."""
 
 
 def execute(
-    engine: Engine, spec: ContainerSpec, log: JobLog, happenings: Happenings, timeout_s: float
+    engine: Engine,
+    spec: ContainerSpec,
+    log: JobLog,
+    happenings: Happenings,
+    timeout_s: float,
+    *,
+    note: Note = lambda _ran: None,
 ) -> Ran:
     """Run a container until it ends, its time is over or something happens.
+
+    What `note` is told is what a runner that dies at any moment later must know: the container is gone then.
 
     Raises:
         SandboxError: It could not be started.
@@ -63,6 +57,8 @@ def execute(
         exits: list[Exit] = []
         waiter = _thread(lambda: _wait(job, happenings, exits))
         ran = _watch(job, log, happenings, time.monotonic() + timeout_s)
+        if ran.stopped is not None:
+            note(ran)
         if ran.stopped is not None or happenings.seen(Kind.EXITED) is None:
             _end(job, ran)
         waiter.join(30.0)
@@ -71,6 +67,7 @@ def execute(
         if ran.stopped is None and not engine.takes_calls():
             # An engine that ends in good order asks its containers to end, and they may do so quietly.
             ran.stopped, ran.detail = Stop.ENGINE, "Docker was stopped."
+        note(ran)
     finally:
         with contextlib.suppress(SandboxError):
             job.remove()

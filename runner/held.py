@@ -15,13 +15,17 @@ The phases, each written before what it announces happens:
 | phase | the robot | after a restart |
 |---|---|---|
 | claimed | has not moved | given back to the queue |
-| running | may have moved | concluded from what the controller recorded, never run again |
+| running | may have moved | concluded from `runs` and what the controller recorded, never run again |
 | ended | is done | results are delivered |
+
+How a program's container ended is written down before the container is removed, and that it is to be ended
+before that is done: after it, nobody else knows.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -32,8 +36,11 @@ from typing import TextIO
 from pydantic import BaseModel, ValidationError
 
 from runner.protocol import ClaimedJob, Finish
+from runner.results import Ran
 from runner.settings import write_durably
 from runner.workspace import remove
+
+logger = logging.getLogger(__name__)
 
 
 class Phase(str, Enum):
@@ -51,12 +58,14 @@ class HeldJob(BaseModel):
         job: As it was claimed.
         key: The key it was claimed with.
         phase: How far it has come.
+        runs: How the container of each session so far went.
         finish: The last words, from `ended` on.
     """
 
     job: ClaimedJob
     key: str
     phase: Phase = Phase.CLAIMED
+    runs: list[Ran] = []
     finish: Finish | None = None
 
     @property
@@ -157,6 +166,13 @@ class Store:
         # passable: the container's user reads the source below it
         folder.mkdir(mode=0o711, exist_ok=True)
         write_durably(folder / "job.json", held.model_dump_json().encode())
+
+    def keep(self, held: HeldJob) -> None:
+        """As `save`, but a full disk stops nothing: a run goes on, and is delivered from memory."""
+        try:
+            self.save(held)
+        except OSError as error:
+            logger.warning("job %s: its state cannot be kept on disk: %s", held.job.id, error)
 
     def drop(self, held: HeldJob) -> None:
         """The job is delivered or no longer ours: remove all of it."""

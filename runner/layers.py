@@ -79,6 +79,7 @@ class Layers:
 
     def evict(self) -> list[str]:
         """Remove sets that nobody uses, the longest unused first, until the rest fits; their keys."""
+        self._sweep()
         removed = []
         kept = sorted(self._sets(), key=lambda item: item[0])
         total = sum(size for _, _, size in kept)
@@ -93,6 +94,13 @@ class Layers:
             removed.append(key)
             total -= size
         return removed
+
+    def _sweep(self) -> None:
+        """Remove what installations left that were killed."""
+        for partial in self.folder.glob("*.partial"):
+            with self._lock(partial.stem, fcntl.LOCK_EX) as alone:
+                if alone is not None:
+                    shutil.rmtree(partial, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / key

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from runner.execution import Ran, execute
+from runner.execution import execute
 from runner.hardening import ContainerSpec
 from runner.program import Desk, Plan, Tools
 from runner.protocol import Finish
-from runner.results import Outcome, Stop
+from runner.results import Outcome, Ran, Stop
 from runner.sandbox import ArtifactsVolume, SandboxError
 from runner.server import JobServer
 from runner.sessions import SessionError, Sessions
@@ -50,7 +50,7 @@ class Motion:
 
     def forget(self) -> None:
         """The results are on this disk: the controller needs its copies no more."""
-        self._sessions.forget(self._evidence.outcome.sessions)
+        self._sessions.forget(summary.number for summary in self._evidence.outcome.sessions)
 
     def _session(self, number: int) -> Ran:
         """The container of one session. The session is closed before this returns."""
@@ -61,16 +61,26 @@ class Motion:
                     self._desk.outlook.expect(session.dt * session.horizon, self._plan.timeout_s)
                 owner = self._tools.store.owner
                 spec = self._plan.container(owner, self._desk.held, self._source, self._volume, session)
-                ran = self._execute(spec)
+                ran = self._execute(number, spec)
         except SessionError as error:
             if ran.stopped is None:
                 ran = Ran(ran.exit, Stop.CONTROLLER, str(error), ran.pids)
         return ran
 
-    def _execute(self, spec: ContainerSpec) -> Ran:
+    def _execute(self, number: int, spec: ContainerSpec) -> Ran:
+        desk, timeout_s = self._desk, self._plan.timeout_s
         try:
             return execute(
-                self._tools.engine, spec, self._desk.log, self._desk.happenings, self._plan.timeout_s
+                self._tools.engine,
+                spec,
+                desk.log,
+                desk.happenings,
+                timeout_s,
+                note=lambda ran: self._note(number, ran),
             )
         except SandboxError as error:
             return Ran(stopped=Stop.ENGINE, detail=str(error))
+
+    def _note(self, number: int, ran: Ran) -> None:
+        self._desk.held.runs[number:] = [ran]
+        self._tools.store.keep(self._desk.held)

@@ -6,14 +6,14 @@ import logging
 
 from pydantic import ValidationError
 
+from raas_gym.control import SessionSummary
 from runner.client import Client
 from runner.delivery import give_back
-from runner.execution import Ran
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
 from runner.program import Tools
 from runner.repo_config import RepoConfig
-from runner.results import Outcome, Stop
+from runner.results import Outcome, Ran, Stop
 from runner.sandbox import ArtifactsVolume, SandboxError
 from runner.sessions import Sessions
 from runner.workspace import Source
@@ -30,6 +30,8 @@ def recover(tools: Tools[Client], held: HeldJob) -> bool:
         SandboxError: Docker does not answer; try again later.
     """
     if held.phase is Phase.ENDED:
+        if held.finish is not None:
+            _sessions(tools, held).forget(session.number for session in held.finish.sessions)
         return True
     if held.phase is Phase.CLAIMED:
         _clean(tools, held)
@@ -39,25 +41,33 @@ def recover(tools: Tools[Client], held: HeldJob) -> bool:
 
 def _recover_motion(tools: Tools[Client], held: HeldJob) -> bool:
     """The robot may have moved: the controller knows, and has recorded what."""
-    ran = _last_run(tools, held)
-    sessions = Sessions(tools.control, held.job, "", held.job.limits.timeout_s)
+    runs = _runs(tools, held)
+    sessions = _sessions(tools, held)
     summaries = sessions.recover()
     if not summaries:
         _clean(tools, held)
         return not give_back(tools.client, held, "the runner was restarted") and _ended(tools, held)
-    evidence = Evidence(_outcome(tools, held), _config(held), "", _source(tools, held))
-    for summary in summaries:
-        evidence.add(ran, summary)
     log = JobLog(tools.store.folder(held) / "log", held.job.limits.log_bytes_max)
     try:
-        log.say("the runner was restarted; the output has a gap here")
-        held.finish = wrap_up(tools.store, held, log, evidence, _volume(tools, held))
+        seen = len(summaries) <= len(held.runs)
+        log.say("the runner was restarted" + ("" if seen else "; the output has a gap here"))
+        held.finish = wrap_up(
+            tools.store, held, log, _evidence(tools, held, runs, summaries), _volume(tools, held)
+        )
     finally:
         log.close()
     _ended(tools, held)
-    sessions.forget(summaries)
+    sessions.forget(summary.number for summary in summaries)
     _clean(tools, held)
     return True
+
+
+def _runs(tools: Tools[Client], held: HeldJob) -> list[Ran]:
+    """How the container of each session went, and of one more; none of them runs any more."""
+    if held.runs and held.runs[-1].exit is None:
+        tools.engine.stop_jobs(tools.store.owner, held.name)
+        return held.runs
+    return [*held.runs, _last_run(tools, held)]
 
 
 def _last_run(tools: Tools[Client], held: HeldJob) -> Ran:
@@ -67,6 +77,22 @@ def _last_run(tools: Tools[Client], held: HeldJob) -> Ran:
         return Ran(exit=ended)
     tools.engine.stop_jobs(tools.store.owner, held.name)
     return Ran(stopped=Stop.INTERRUPTED)
+
+
+def _evidence(
+    tools: Tools[Client], held: HeldJob, runs: list[Ran], summaries: list[SessionSummary]
+) -> Evidence:
+    evidence = Evidence(_outcome(tools, held), _config(held), "", _source(tools, held))
+    well = False
+    for summary in summaries:
+        well = evidence.add(runs[min(summary.number, len(runs) - 1)], summary)
+    if well and len(summaries) < held.job.sessions:
+        evidence.add(Ran(stopped=Stop.INTERRUPTED), None)
+    return evidence
+
+
+def _sessions(tools: Tools[Client], held: HeldJob) -> Sessions:
+    return Sessions(tools.control, held.job, "", held.job.limits.timeout_s)
 
 
 def _ended(tools: Tools[Client], held: HeldJob) -> bool:

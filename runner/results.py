@@ -35,6 +35,23 @@ class Stop(str, Enum):
     CONTROLLER = "controller"
 
 
+@dataclass
+class Ran:
+    """How one container went.
+
+    Attributes:
+        exit: How it ended; None where Docker did not live to tell.
+        stopped: Why we ended it, or None where it ended by itself.
+        detail: The reason somebody gave for that.
+        pids: Most processes and threads seen at once.
+    """
+
+    exit: Exit | None = None
+    stopped: Stop | None = None
+    detail: str = ""
+    pids: int = 0
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What is known of a run that is over.

@@ -227,11 +227,12 @@ class Engine:
         return ArtifactsVolume(name, keepers[0], self._client) if keepers else None
 
     def last_exit(self, owner: str, job: str) -> Exit | None:
-        """How the container of `job` ended, where it is still there and has ended by itself."""
-        ended = [c for c in self._of_job(owner, job) if c.status == "exited"]
-        return _exit(ended[0]) if ended else None
+        """How the latest container of `job` ended, where it is still there and has ended by itself."""
+        latest = next(iter(self._of_job(owner, job)), None)
+        return _exit(latest) if latest is not None and latest.status == "exited" else None
 
     def _of_job(self, owner: str, job: str) -> list[Container]:
+        """The containers of `job` but for its keeper, the latest first."""
         labels: dict[str, Any] = {"label": [f"{OWNER_LABEL}={owner}", f"{JOB_LABEL}={job}"]}
         with _engine_errors():
             found = self._client.containers.list(all=True, filters=labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -86,13 +86,13 @@ class Sessions:
             number += 1
         return [self._summaries[number] for number in sorted(self._summaries)]
 
-    def forget(self, summaries: list[SessionSummary]) -> None:
-        """The recorded files are safe here: let the controller delete its copies."""
-        for summary in summaries:
+    def forget(self, numbers: Iterable[int]) -> None:
+        """The recorded files are safe here: let the controller delete its copies. May be repeated."""
+        for number in numbers:
             try:
-                self._control.forget(summary.job, summary.attempt, summary.number)
+                self._control.forget(self._job.id, self._job.attempt, number)
             except ControlError as error:  # each session is its own
-                logger.warning("job %s: the controller keeps its files: %s", summary.job, error)
+                logger.warning("job %s: the controller keeps its files: %s", self._job.id, error)
 
     def _request(self, number: int) -> SessionRequest:
         job = self._job

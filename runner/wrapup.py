@@ -11,14 +11,13 @@ from raas_gym.control import SessionSummary
 from runner import artifacts
 from runner.artifacts import LOG_NAME, Budget
 from runner.crashes import marks
-from runner.execution import Ran
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
 from runner.protocol import Finish, SessionResult
 from runner.repo_config import RepoConfig
-from runner.results import Outcome, conclude, session_result
+from runner.results import Outcome, Ran, conclude, session_result
 from runner.sandbox import ArtifactsVolume, SandboxError
-from runner.workspace import Source
+from runner.workspace import Source, remove
 
 NOTES_BYTES = 4096
 """Room for our own last lines in the log."""
@@ -95,7 +94,8 @@ def _collect(
     budget.take(min(log_bytes, budget.bytes_left))
     notes: list[str] = []
     try:
-        folder.mkdir(exist_ok=True)
+        remove(folder)  # of a runner that was killed in the middle of this: the last file may be half a one
+        folder.mkdir()
         for summary in evidence.outcome.sessions:
             prefix = "" if held.job.sessions == 1 else f"session-{summary.number}/"
             notes += artifacts.copy_recorded(summary.files, folder, prefix, budget)

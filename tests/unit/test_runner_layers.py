@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -64,6 +65,17 @@ def test_a_failure_leaves_nothing_and_the_next_one_tries_again(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["one.lock"]
     (tmp_path / "one.partial").mkdir()  # as a killed runner leaves it
     _used(layers, "one", 1).close()
+
+
+def test_what_a_killed_installation_left_goes_with_the_next(tmp_path: Path) -> None:
+    layers = Layers(tmp_path, 10_000_000)
+    (tmp_path / "killed.partial" / "build-x").mkdir(parents=True)
+    (tmp_path / "at-work.partial").mkdir()
+    with (tmp_path / "at-work.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _used(layers, "one", 1).close()
+        assert layers.evict() == []
+    assert sorted(path.name for path in tmp_path.glob("*.partial")) == ["at-work.partial"]
 
 
 def test_who_waits_may_leave(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pytest
 from needs import need_docker
 
 from runner import base_image
-from runner.execution import Ran, execute
+from runner.execution import execute
 from runner.happenings import Happenings
 from runner.hardening import MIB, ContainerSpec, Limits, shell
 from runner.joblog import JobLog
+from runner.results import Ran
 from runner.sandbox import ArtifactsVolume, Engine
 
 SMALL = Limits(
