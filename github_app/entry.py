@@ -1,4 +1,4 @@
-"""What `raas-server` starts with: a plain `pip install raas` brings the command, but not all it needs.
+"""What `raas-server` starts with: a plain installation has the command, but not all it needs.
 
 Nothing of ours is imported before the command: `cli` says why.
 """
@@ -15,4 +15,4 @@ def main() -> None:
 
         command()
     except ModuleNotFoundError as error:
-        sys.exit(f"raas-server: {error.name} is missing: pip install 'raas[server]'")
+        sys.exit(f"raas-server: {error.name} is missing: pip install 'raas-gym[server]'")

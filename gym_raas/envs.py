@@ -1,4 +1,4 @@
-"""`from gym_raas.envs import PendulumEnv`, as in 2020."""
+"""Where the environment of 2020 could also be imported from."""
 
 from raas_gym.classic_env import ClassicPendulumEnv as PendulumEnv
 

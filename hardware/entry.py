@@ -1,4 +1,4 @@
-"""What `raas-controller` starts with: a plain `pip install raas` brings the command, but not all it needs."""
+"""What `raas-controller` starts with: a plain installation has it, but not all it needs."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ def main() -> None:
 
         command()
     except ModuleNotFoundError as error:
-        sys.exit(f"raas-controller: {error.name} is missing: pip install 'raas[hardware]'")
+        sys.exit(f"raas-controller: {error.name} is missing: pip install 'raas-gym[hardware]'")

@@ -49,7 +49,7 @@ def draw_plots(passport: Passport, fit: Fit) -> Figure:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise ImportError("matplotlib is missing, pip install 'raas[plot]' brings it") from error
+        raise ImportError("matplotlib is missing, pip install 'raas-gym[plot]' brings it") from error
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     figure.suptitle(f"{passport.robot}, passport {passport.version}")
     axes = figure.subplots(2, 2)

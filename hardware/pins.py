@@ -93,7 +93,9 @@ def open_pins(wires: Wires) -> Pins:
     try:
         gpio = importlib.import_module("RPi.GPIO")  # only a Pi has it
     except ImportError as error:
-        raise StartupError("no GPIO library here: pip install 'raas[hardware]' on a Raspberry Pi") from error
+        raise StartupError(
+            "no GPIO library here: pip install 'raas-gym[hardware]' on a Raspberry Pi"
+        ) from error
     except RuntimeError as error:
         raise StartupError(f"this is no Raspberry Pi ({error}): use --pins simulated") from error
     device = None if chip is None else Path(f"/dev/gpiochip{chip}")
@@ -119,7 +121,7 @@ def describe(wires: Wires, pwm_class: Path = Path("/sys/class/pwm")) -> list[tup
     found = [
         (
             bool(library),
-            f"GPIO library {library}" if library else "no GPIO library: pip install 'raas[hardware]'",
+            f"GPIO library {library}" if library else "no GPIO library: pip install 'raas-gym[hardware]'",
         ),
         (True, f"edges counted by the kernel, {rotary}" if rotary else "edges counted by callbacks"),
     ]

@@ -24,7 +24,7 @@ def register_envs() -> None:
     try:
         from gym.envs import registration  # noqa: PLC0415 - gym is optional
     except ImportError as error:
-        raise ImportError('classic gym is not installed; run `pip install "raas[classic]"`') from error
+        raise ImportError('classic gym is not installed; run `pip install "raas-gym[classic]"`') from error
     known = registration.registry
     if "RaasPendulum-v1" in known:
         return

@@ -9,7 +9,7 @@
              (the epoch where that is empty); the header is the metadata record `raas`
 - `minari`   a data set in a directory of its own; its name becomes the data set's id
 
-Needs `pip install "raas[export]"`, except for CSV.
+Needs `pip install "raas-gym[export]"`, except for CSV.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def export(path: str | Path, format: str, out: str | Path | None = None) -> Path
     try:
         FORMATS[format](trajectory, target)
     except ImportError as error:
-        raise ExportError(f"{format} needs a library ({error.name}); pip install 'raas[export]'") from error
+        raise ExportError(
+            f"{format} needs a library ({error.name}); pip install 'raas-gym[export]'"
+        ) from error
     return target
 
 

@@ -1,4 +1,4 @@
-"""Plots of a trajectory, with matplotlib (`pip install "raas[plot]"`)."""
+"""Plots of a trajectory, with matplotlib (`pip install "raas-gym[plot]"`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def plot(trajectory: Trajectory) -> Figure:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - optional
     except ImportError as error:
-        raise ImportError('plots need matplotlib: run `pip install "raas[plot]"`') from error
+        raise ImportError('plots need matplotlib: run `pip install "raas-gym[plot]"`') from error
     header, t = trajectory.header, trajectory["t"]
     names = [*header.observation_columns, *header.action_columns, "reward"]
     figure = Figure(figsize=(9, 1.6 * len(names) + 0.8), layout="constrained")

@@ -67,7 +67,7 @@ class Window:
             import pygame  # noqa: PLC0415 - optional
         except ImportError as error:
             raise gymnasium.error.DependencyNotInstalled(
-                'a window needs pygame: run `pip install "raas[render]"`, or use render_mode="rgb_array"'
+                'a window needs pygame: run `pip install "raas-gym[render]"`, or use render_mode="rgb_array"'
             ) from error
         self._pygame: Any = pygame
         self._rate = frames_per_second

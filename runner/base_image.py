@@ -154,7 +154,9 @@ def _our_files() -> list[tuple[str, Path]]:
     for package in _OURS:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise SandboxError("image", f"{package} is not installed here: run `pip install raas[runner]`")
+            raise SandboxError(
+                "image", f"{package} is not installed here: run `pip install raas-gym[runner]`"
+            )
         root = Path(spec.submodule_search_locations[0])
         files = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
         found += [(f"{package}/{path.relative_to(root)}", path) for path in files]
@@ -163,7 +165,7 @@ def _our_files() -> list[tuple[str, Path]]:
 
 def _our_content() -> list[bytes]:
     files = [part for name, path in _our_files() for part in (name.encode(), path.read_bytes())]
-    return [*files, _entry_points().encode()]
+    return [*files, _entry_points().encode(), repr(_records()).encode()]
 
 
 def _entry_points() -> str:
@@ -180,11 +182,24 @@ def _copy_ours(site: Path) -> None:
         target = site / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    version = importlib.metadata.version("raas")
-    info = site / f"raas-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: raas\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(_entry_points())
+    for name, version in _records():
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (site / f"raas_gym-{_version()}.dist-info" / "entry_points.txt").write_text(_entry_points())
+
+
+def _version() -> str:
+    return importlib.metadata.version("raas-gym")
+
+
+def _records() -> list[tuple[str, str]]:
+    """What an installer in the image finds installed: names and versions.
+
+    A program of 2020 may ask for the package of that time. It is on PyPI still, talks to robots that are no
+    more, and would hide the one that answers to its name here.
+    """
+    return [("raas-gym", _version()), ("gym-raas", "0.0.1")]
 
 
 def _build(engine: Engine, context: Path, name: str, base: str) -> None:

@@ -1,4 +1,4 @@
-"""What `raas` and `raas-runner` start with: a plain `pip install raas` brings both, but not all they need."""
+"""What `raas` and `raas-runner` start with: a plain installation has both, but not all they need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def raas() -> None:
 
         command()
     except ModuleNotFoundError as error:
-        sys.exit(f"raas: {error.name} is missing: pip install 'raas[cli]'")
+        sys.exit(f"raas: {error.name} is missing: pip install 'raas-gym[cli]'")
 
 
 def raas_runner() -> None:
@@ -22,4 +22,4 @@ def raas_runner() -> None:
 
         command()
     except ModuleNotFoundError as error:
-        sys.exit(f"raas-runner: {error.name} is missing: pip install 'raas[runner]'")
+        sys.exit(f"raas-runner: {error.name} is missing: pip install 'raas-gym[runner]'")

@@ -184,7 +184,7 @@ def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, 
         from runner.local_server import LocalServer  # noqa: PLC0415
         from runner.sandbox import SandboxError  # noqa: PLC0415
     except ImportError as error:
-        _fail(f"{error.name} is missing: pip install 'raas[cli]'", UNUSABLE)
+        _fail(f"{error.name} is missing: pip install 'raas-gym[cli]'", UNUSABLE)
 
     screen = Screen(output=sys.stderr if as_json else sys.stdout, progress=sys.stderr)
     server = LocalServer(folder, screen.show, screen.say, screen.ticked)

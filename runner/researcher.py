@@ -55,7 +55,7 @@ def checks_here(given: dict[str, Any]) -> list[Check]:
     try:
         from runner.researcher_github import ResearcherError  # noqa: PLC0415 - see `_open`
     except ImportError as error:
-        _fail(f"{error.name or 'PyGithub'} is missing: pip install 'raas[cli]'")
+        _fail(f"{error.name or 'PyGithub'} is missing: pip install 'raas-gym[cli]'")
     try:
         github = _open(given["repo"], given["token_file"], given["api_url"])
         return github.checks(_checked_out())
@@ -67,7 +67,7 @@ def _open(repo: str | None, token_file: Path | None, api_url: str | None) -> Con
     try:
         from runner import researcher_github  # noqa: PLC0415 - PyGithub takes half a second to import
     except ImportError as error:
-        _fail(f"{error.name or 'PyGithub'} is missing: pip install 'raas[cli]'")
+        _fail(f"{error.name or 'PyGithub'} is missing: pip install 'raas-gym[cli]'")
     where = researcher_github.place(repo, Path())
     return researcher_github.Conversation(where, researcher_github.token(token_file, where.host), api_url)
 

@@ -27,7 +27,7 @@ SLEEPY_S = 0.5
     help="`energy`, the starter's, or a Python file with policy(observation).",
 )
 @click.option("--random", "by_chance", is_flag=True, help="Any torque, anew each tick.")
-@click.option("--window", is_flag=True, help="In a window; needs pygame: pip install 'raas[render]'.")
+@click.option("--window", is_flag=True, help="In a window; needs pygame: pip install 'raas-gym[render]'.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after so long. Default: q.")
 @click.option(
     "--params",

@@ -1,6 +1,6 @@
 """Train the policy that `run.py` runs: SAC in simulation, each episode on another pendulum.
 
-    pip install "raas[train]"
+    pip install "raas-gym[train]"
     python train.py                  # about five minutes on one core; writes policy.npz
 
 Every episode begins hanging at rest, on `measured` dynamics with parameters drawn anew

@@ -59,7 +59,7 @@ def envpool_turns(num_envs: int) -> list[Turn]:
     try:
         import envpool  # noqa: PLC0415 - an extra that only this benchmark needs
     except ImportError:
-        sys.exit("EnvPool is missing; pip install 'raas[bench]'")
+        sys.exit("EnvPool is missing; pip install 'raas-gym[bench]'")
     # Its spaces are float64 bounds of float32 boxes, of which Gymnasium complains each time.
     gymnasium.logger.min_level = gymnasium.logger.ERROR
     turns = []

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.fuzz_link [libFuzzer options, e.g. -max_total_time=60]
 
-Needs atheris (`pip install "raas[fuzz]"`). The bytes go to every parser of the step contract, and, after a
+Needs atheris (`make fuzz` installs it). The bytes go to every parser of the step contract, and, after a
 polite beginning, to a real host over its socket. Anything but an orderly refusal is a finding.
 """
 

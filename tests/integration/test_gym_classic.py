@@ -82,11 +82,21 @@ print(info["applied"])
 env.close()
 """
 
+BY_CLASS = """
+from gym_raas.envs import PendulumEnv
+
+env = PendulumEnv()
+for _ in range(41):
+    env.step([1.0])
+assert not env.step([0.5])[2]
+"""
+
 PROGRAMS = {
     "reset often": RESET_OFTEN,
     "step first": STEP_FIRST,
     "gym only": WITHOUT_OUR_IMPORT,
     "0.26": GYM_026,
+    "by class": BY_CLASS,
 }
 
 
@@ -180,4 +190,4 @@ def test_without_gym_the_old_import_says_what_to_install() -> None:
     code = "import sys; sys.modules['gym'] = None; import gym_raas"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert 'pip install "raas[classic]"' in done.stderr
+    assert 'pip install "raas-gym[classic]"' in done.stderr

@@ -57,7 +57,7 @@ def test_the_program_runs_on_numpy_alone() -> None:
 
 @pytest.mark.timeout(300)
 def test_it_can_be_trained_and_the_export_is_the_trained_policy(tmp_path: Path) -> None:
-    pytest.importorskip("stable_baselines3", reason="pip install 'raas[train]'")
+    pytest.importorskip("stable_baselines3", reason="pip install 'raas-gym[train]'")
     short, fresh = tmp_path / "short.npz", tmp_path / "fresh.npz"
     code = f"""
 import sys, numpy as np, stable_baselines3, train

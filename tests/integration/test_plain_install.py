@@ -1,8 +1,9 @@
-"""`pip install raas` alone, into an environment of its own, with the NumPy of programs of 2020."""
+"""`pip install raas-gym` alone, into an environment of its own, with the NumPy of programs of 2020."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,10 @@ from test_gym_classic import PROGRAMS
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).parent / "uv"
 COMMANDS = {
-    "raas": "raas[cli]",
-    "raas-runner": "raas[runner]",
-    "raas-controller": "raas[hardware]",
-    "raas-server": "raas[server]",
+    "raas": "raas-gym[cli]",
+    "raas-runner": "raas-gym[runner]",
+    "raas-controller": "raas-gym[hardware]",
+    "raas-server": "raas-gym[server]",
 }
 
 
@@ -25,9 +26,15 @@ COMMANDS = {
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the environment's programs."""
     need(UV.exists(), "uv", "run tools/bootstrap.sh python")
-    folder = tmp_path_factory.mktemp("plain") / "venv"
+    # A copy, as a build leaves its files beside what it builds.
+    source, folder = tmp_path_factory.mktemp("plain") / "source", tmp_path_factory.mktemp("venv")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        source.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, source)
+    for room in ("raas_gym", "gym_raas", "hardware", "runner", "github_app"):
+        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
     _uv("venv", "--python", sys.executable, str(folder))
-    _uv("pip", "install", "--python", str(folder / "bin" / "python"), f"raas @ {ROOT.as_uri()}", "numpy<2")
+    _uv("pip", "install", "--python", str(folder / "bin" / "python"), str(source), "numpy<2")
     return folder / "bin"
 
 
@@ -41,7 +48,7 @@ def test_it_needs_numpy_and_gymnasium_alone(plain: Path) -> None:
     listed = _uv("pip", "list", "--python", str(plain / "python"), "--format", "freeze")
     names = {line.partition("==")[0].partition(" @ ")[0].lower() for line in listed.splitlines()}
     assert names == {
-        "raas", "numpy", "gymnasium", "cloudpickle", "farama-notifications", "typing-extensions"
+        "raas-gym", "numpy", "gymnasium", "cloudpickle", "farama-notifications", "typing-extensions"
     }  # fmt: skip
 
 

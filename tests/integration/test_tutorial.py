@@ -50,7 +50,7 @@ def test_every_program_and_command_of_the_tutorial(tmp_path: Path) -> None:
             name = re.match(r"# (\w+\.py)\n", text)
             assert name, f"a program says in its first line which file it is:\n{text}"
             (tmp_path / name[1]).write_text(text, encoding="utf-8")
-    assert "Would install raas" in printed['pip install ".[plot]"']
+    assert "Would install raas-gym" in printed['pip install ".[plot]"']
     nominal, randomised, _ = printed["python evaluate.py"].splitlines()
     assert share(nominal) > 50
     assert share(randomised) > 50

@@ -83,7 +83,7 @@ def test_ten_times_the_sub_steps_change_less_than_half_a_count() -> None:
 
 def test_api_reference_builds_without_a_warning(tmp_path: Path) -> None:
     if importlib.util.find_spec("pdoc") is None:
-        pytest.skip("pdoc is missing: pip install 'raas[docs]'")
+        pytest.skip("pdoc is missing: pip install 'raas-gym[docs]'")
     done = subprocess.run(
         ["make", "--silent", "docs", f"DOCS={tmp_path}"],
         cwd=ROOT,

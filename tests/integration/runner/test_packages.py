@@ -98,6 +98,19 @@ def test_packages_are_installed_once_and_found_by_the_program(host: Host, lab: A
         packages.close()
 
 
+def test_the_package_of_2020_is_there_already(host: Host, lab: Any) -> None:
+    host.index.add(
+        wheel("gym_raas", "0.0.1", {"gym_raas/__init__.py": b"raise SystemExit('that of 2020')\n"})
+    )
+    found, _ = host.install("gym-raas==0.0.1\nraas_gym\n")
+    if found is not None:
+        lab.binds = found.binds
+    assert lab.run("import gym, gym_raas\nprint(gym.make('RaasPendulum-v0').dt)\n").text.endswith("0.05\n")
+    assert not [path for path in host.index.asked if "0.0.1" in path]
+    if found is not None:
+        found.close()
+
+
 def test_a_folder_of_wheels_needs_no_network(host: Host) -> None:
     wheels = write_all(host.folder / "wheels", SPOON, FORK)
     found, said = host.install("spoon\n", index=[], wheelhouse=wheels)
