@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -76,7 +77,13 @@ def main() -> None:
     required=True,
     help="What turns torque into motion: a simulation, or pins.",
 )
-@click.option("--name", required=True, help="The robot's name, as spectators see it.")
+@click.option(
+    "--name",
+    envvar="RAAS_ROBOT_NAME",
+    default=lambda: _name_of(platform.node()),
+    show_default="this host's",
+    help="The robot's name, as spectators see it.",
+)
 @click.option(
     "--pins",
     type=click.Choice(pins.KINDS),
@@ -161,6 +168,11 @@ def stop(why: str, socket: Path) -> None:
         control.ControlClient(str(socket), timeout_s=5.0).stop(why)
     except control.ControlError as error:
         _fail(str(error))
+
+
+def _name_of(host: str) -> str:
+    """A robot's name from a host's."""
+    return re.sub(r"[^a-z0-9_-]", "-", host.partition(".")[0].lower().lstrip("0123456789-_"))[:40] or "robot"
 
 
 def _maintain(socket: Path, task: str, done: str, **options: float) -> None:

@@ -173,7 +173,7 @@ def _entry_points() -> str:
     lines = []
     for group in ("gym.envs", "gymnasium.envs"):
         ours = [e for e in importlib.metadata.entry_points(group=group) if e.value.split(".")[0] in _OURS]
-        lines += [f"[{group}]", *sorted(f"{e.name} = {e.value}" for e in ours), ""]
+        lines += [f"[{group}]", *sorted({f"{e.name} = {e.value}" for e in ours}), ""]
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from github_app.cli import main as raas_server
+from hardware import cli as hardware_cli
 from hardware.cli import main as raas_controller
 from runner.cli import raas_runner
 
@@ -101,3 +102,15 @@ def test_options_of_the_installer_and_programs_of_the_pages() -> None:
                     assert option in usage, f"{page.name}: {fragment}"
             for module in re.findall(r"python -m ([a-z_.]+)", fragment):
                 assert importlib.util.find_spec(module), f"{page.name}: {fragment}"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("Goose.lab.example", "goose"), ("3d-printer", "d-printer"), ("pi:4", "pi-4"), ("", "robot")],
+)
+def test_a_robot_is_called_after_its_host(monkeypatch: pytest.MonkeyPatch, host: str, name: str) -> None:
+    monkeypatch.setattr("platform.node", lambda: host)
+    serve = raas_controller.commands["serve"]  # type: ignore[attr-defined]
+    with serve.make_context("serve", ["--plant", "simulated"]) as context:
+        assert context.params["name"] == name
+    assert hardware_cli.NAME.fullmatch(name)
