@@ -19,9 +19,10 @@ from github_app import (
     background,
     claims,
     leases,
-    passports,
+    presence,
     previews,
     services,
+    swift_claim,
     tokens,
 )
 from github_app.answers import ApiError
@@ -122,9 +123,7 @@ def claim() -> Response:
     deadline = time.monotonic() + wish.wait_s * random.uniform(SPREAD, 1)  # noqa: S311 - guards nothing
     runner = _runner(here, request_.runner_id)
     rules = allowance.robot_rules(runner)
-    if passports.changed(runner, wish.robot):
-        with here.db.write() as session:
-            passports.note(session, runner.id, wish.robot, utc_now())
+    _note(here, runner, _in_hours(rules, request_))
     with here.dispatcher.waiting(runner.id, _labels(runner, rules, request_)) as waiter:
         job = _try_claim(here, rules, request_)
         while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
@@ -140,16 +139,27 @@ def _runner(here: Services, number: int) -> Runner:
         return session.get_one(Runner, number)
 
 
+def _note(here: Services, runner: Runner, wish: ClaimRequest) -> None:
+    now = utc_now()
+    if not presence.is_known(runner, wish, now):
+        with here.db.write() as session:
+            presence.note(session, runner, wish, now)
+
+
 def _labels(runner: Runner, rules: RobotRules, wish: ClaimRequest) -> frozenset[str] | None:
     """What the runner answers to; None where it is not to be called: unwell, closed, drained or busy."""
-    robot = allowance.in_hours(rules, wish.robot, utc_now())
+    robot = _in_hours(rules, wish).robot
     if wish.ahead or not robot.healthy or runner.drained_at is not None:
         return None
     return claims.served_labels(runner.name, runner.labels, robot)
 
 
+def _in_hours(rules: RobotRules, wish: ClaimRequest) -> ClaimRequest:
+    return replace(wish, robot=allowance.in_hours(rules, wish.robot, utc_now()))
+
+
 def _try_claim(here: Services, rules: RobotRules, wish: ClaimRequest) -> Claimed | None:
-    return here.desk.claim(replace(wish, robot=allowance.in_hours(rules, wish.robot, utc_now())))
+    return swift_claim.claim(here.db, _in_hours(rules, wish), lease_s=here.settings.lease_s)
 
 
 def claimed_job(here: Services, job: Claimed) -> ClaimedJob:

@@ -34,7 +34,6 @@ from github_app import (
     submit,
     webhooks,
 )
-from github_app.claim_desk import ClaimDesk
 from github_app.config import Settings
 from github_app.db import Database, DatabaseError
 from github_app.dispatch import Dispatcher
@@ -78,7 +77,6 @@ def create_app(settings: Settings) -> Flask:
         db=database,
         wakeups=wakeups,
         dispatcher=Dispatcher(),
-        desk=ClaimDesk(database, settings.lease_s),
         telemetry=LatestTelemetry(wakeups.notify_here),
         store=open_store(settings),
         github=GitHub(settings, rate_limits),

@@ -18,7 +18,6 @@ from flask import Flask
 from github_app import (
     ahead,
     checks,
-    claim_desk,
     claims,
     expiry,
     leases,
@@ -40,6 +39,8 @@ ROUNDS_S = 30.0
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses after the first, second, … failure in a row [s]."""
 STOP_TOPIC = "stop"
+CALLS_MAX = 32
+"""Runners called to one lane at a time; each claim calls more, as long as jobs wait."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def offer_jobs(here: Services) -> int:
     """Call waiting runners to the lanes that hold jobs, be they claimed ahead. They take what they find."""
     if len(here.dispatcher):
         with here.db.read() as session:
-            waiting = Counter(claims.waiting_jobs(session, claim_desk.GROUP_MAX))
+            waiting = Counter(claims.waiting_jobs(session, CALLS_MAX))
             waiting.update(ahead.lanes(session))
         here.dispatcher.offer(waiting)
     return 0

@@ -76,7 +76,7 @@ def claim(
         NoSuchRunnerError: The runner is unknown.
     """
     now = now or utc_now()
-    runner = _touch(session, request, now)
+    runner = _lock_runner(session, request.runner_id)
     mine = {"runner": request.runner_id, "key": request.key}
     for job_id, status, key in session.execute(_MINE, mine).all():
         if key == request.key:
@@ -105,11 +105,10 @@ def claim(
 _runners = cast("Table", Runner.__table__)
 _jobs = cast("Table", Job.__table__)
 
-_TOUCH = (
-    update(_runners)
+_RUNNER = (
+    select(_runners.c.name, _runners.c.labels, _runners.c.drained_at)
     .where(_runners.c.id == bindparam("runner"), _runners.c.revoked_at.is_(None))
-    .values(seen_at=bindparam("now"), software=bindparam("by"), robot=bindparam("state"))
-    .returning(_runners.c.name, _runners.c.labels, _runners.c.drained_at)
+    .with_for_update(key_share=True)
 )
 _MINE = (
     select(_jobs.c.id, _jobs.c.status, _jobs.c.claim_key)
@@ -146,13 +145,11 @@ _LOCK_WAIT = text(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
 _LATEST = update(_jobs).where(_jobs.c.id == bindparam("job")).values(latest_event=bindparam("event"))
 
 
-def _touch(session: Session, request: ClaimRequest, now: datetime) -> Row[str, list[str], datetime | None]:
-    """Note that the runner is online. Its row's lock makes its claims follow one another."""
-    state = request.robot.model_dump(mode="json")
-    values = {"runner": request.runner_id, "now": now, "by": request.software, "state": state}
-    runner = session.execute(_TOUCH, values).one_or_none()
+def _lock_runner(session: Session, number: int) -> Row[str, list[str], datetime | None]:
+    """The runner. Its row's lock makes its claims follow one another."""
+    runner = session.execute(_RUNNER, {"runner": number}).one_or_none()
     if runner is None:
-        raise NoSuchRunnerError(f"there is no runner {request.runner_id} any more; register it again")
+        raise NoSuchRunnerError(f"there is no runner {number} any more; register it again")
     return runner
 
 

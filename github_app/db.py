@@ -22,11 +22,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from gevent import monkey
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
+
+_poll = monkey.get_original("select", "poll")
+"""Not gevent's, which lets all other greenlets run before it answers, even where it is not to wait."""
 
 Rows = TypeVar("Rows", bound=Select[Any])
 Notify = Callable[[str], None]
@@ -55,6 +59,10 @@ class Database:
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url, pool_size)
         self._writing = self.engine.execution_options(raas_writes=True)
+        # On PostgreSQL each statement sees what is committed when it begins, in a transaction or not; without
+        # one, the round trips for its begin and its end are saved. On SQLite a transaction is one snapshot.
+        outside = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        self._reading = self.engine.execution_options(**outside)
         self._notify = notify or (lambda topic: None)
         # SQLite has one writer. Waiting for it inside SQLite would stop every greenlet of the process,
         # the one that holds the transaction included; waiting here lets them run.
@@ -62,8 +70,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """A scope that only reads."""
+        with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -191,7 +199,7 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
     def look(connection: Any, record: Any, proxy: Any) -> None:
         # A restarted PostgreSQL has hung up on the pooled connections: an idle one that can be read from says
         # so. Looking costs nothing, where a ping would cost a round trip for every transaction.
-        poll = select.poll()  # unlike select(), it knows file numbers above 1,023
+        poll = _poll()  # unlike select(), it knows file numbers above 1,023
         poll.register(connection.fileno(), select.POLLIN)
         if poll.poll(0):
             raise DisconnectionError("the server has closed this connection")

@@ -171,12 +171,12 @@ class Job(Base):
     __tablename__ = "jobs"
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
-    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"), index=True)
+    repository_id: Mapped[int] = mapped_column(ForeignKey("repositories.id"))
     trigger: Mapped[str] = mapped_column(String(30))
     trigger_key: Mapped[str] = mapped_column(String(255), unique=True)
     requested_by: Mapped[str] = mapped_column(String(100))
     owner: Mapped[str] = mapped_column(String(100), server_default="")
-    sha: Mapped[str] = mapped_column(String(40), index=True)
+    sha: Mapped[str] = mapped_column(String(40))
     ref: Mapped[str] = mapped_column(String(255))
     pull_request: Mapped[int | None]
     base_branch: Mapped[str | None] = mapped_column(String(255))
@@ -222,7 +222,9 @@ class Job(Base):
     repository: Mapped[Repository] = relationship(lazy="joined", innerjoin=True)
     runner: Mapped[Runner | None] = relationship(lazy="joined")
 
+    # Each claim writes the row anew into every index that is not partial, and into those it comes to be in.
     __table_args__ = (
+        Index("ix_jobs_commit", "repository_id", "sha"),
         partial_index("ix_jobs_queued", "lane", "order_key", "id", where="status = 'queued'"),
         partial_index("ix_jobs_owner_queued", "owner", "lane", "order_key", where="status = 'queued'"),
         partial_index("ix_jobs_owner_claimed", "owner", "lane", "order_key", where="attempt > 0"),
@@ -231,7 +233,6 @@ class Job(Base):
         partial_index(
             "ix_jobs_robot_started", "runner_id", "started_at", "completed_at", where="started_at IS NOT NULL"
         ),
-        partial_index("ix_jobs_leased", "lease_expires_at", where="status IN ('claimed', 'running')"),
         partial_index("uq_jobs_claimed", "runner_id", where="status = 'claimed'", unique=True),
         partial_index("ix_jobs_ahead", "order_key", "id", where="status = 'claimed' AND ahead"),
         partial_index("ix_jobs_held", "runner_id", where="status IN ('claimed', 'running')"),

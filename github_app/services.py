@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask, current_app
 
 if TYPE_CHECKING:
-    from github_app.claim_desk import ClaimDesk
     from github_app.config import Settings
     from github_app.db import Database
     from github_app.dispatch import Dispatcher
@@ -28,7 +27,6 @@ class Services:
     Attributes:
         wakeups: Who waits for what inside this process.
         dispatcher: The runners that wait for a job here.
-        desk: Where their claims meet.
         limits: What GitHub may still be asked.
         telemetry: The latest ticks of running jobs, in memory only.
     """
@@ -37,7 +35,6 @@ class Services:
     db: Database
     wakeups: Wakeups
     dispatcher: Dispatcher
-    desk: ClaimDesk
     telemetry: LatestTelemetry
     store: Store
     github: GitHub

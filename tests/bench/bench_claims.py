@@ -1,8 +1,10 @@
 """Claims per second on both databases, with 100 and with 100,000 jobs queued.
 
-Two stand beside it, measured in turn with it on the same PostgreSQL database: procrastinate's fetch with as
-many jobs of its own, one after the other and by eight workers at once, and the bare statement, `UPDATE … FOR
-UPDATE SKIP LOCKED … RETURNING` and a commit.
+Ours are made as the server makes them, in a gevent process (`claimers`), one after the other and by eight
+runners at once. Two stand beside it, measured in turn with it on the same PostgreSQL database: the fetch of
+procrastinate with as many jobs of its own, one after the other and by eight workers at once in its asyncio
+process, and the bare statement, `UPDATE … FOR UPDATE SKIP LOCKED … RETURNING` and a commit. Neither side
+counts what says now and then that a runner or a worker is there; `bench_idle_runners` has the whole poll.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ import asyncio
 import logging
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -25,20 +27,14 @@ import procrastinate
 import psycopg
 from sqlalchemy import insert
 
-from github_app.claim_desk import ClaimDesk
-from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Job, Repository, Runner
 from github_app.moves import utc_now
-from runner.protocol import RobotReport
 from tests.bench.report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import postgres as pg
 
-ROBOT = RobotReport.model_validate(
-    {"kind": "pendulum", "plant": "simulated", "env_ids": [], "healthy": True, "passport": "simulated"}
-)
 LANES = ("pendulum", "goose,pendulum", "cartpole", "duck,pendulum")
 RUNNERS = 2000
 CLAIMS = 200
@@ -87,31 +83,32 @@ class Claimers:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.next_runner = 0
-        self.desk = ClaimDesk(database, 30.0)
+        self.next_runner = 1
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.claimers", database.url],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
 
-    def rate(self, threads: int) -> float:
+    def rate(self, at_once: int) -> float:
         """Claims per second, by so many at once."""
-        per_thread = CLAIMS // threads
-        firsts = [self.next_runner + number * per_thread for number in range(threads)]
-        self.next_runner = (self.next_runner + CLAIMS) % (RUNNERS - CLAIMS)
-        workers = [threading.Thread(target=self._claim, args=(first, per_thread)) for first in firsts]
-        began = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        return per_thread * threads / (time.perf_counter() - began)
-
-    def _claim(self, first: int, count: int) -> None:
-        for number in range(first, first + count):
-            wish = ClaimRequest(number + 1, secrets.token_hex(16), ROBOT)
-            assert self.desk.claim(wish) is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{at_once} {self.next_runner} {CLAIMS}\n")
+        self.next_runner = (self.next_runner + CLAIMS - 1) % (RUNNERS - CLAIMS) + 1
+        return float(self._process.stdout.readline())
 
     def forget(self) -> None:
         """As if all claimed jobs were over."""
         with self.database.write() as session:
             session.query(Job).where(Job.status == "claimed").update({"status": "completed"})
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=30)
 
 
 def bare_rate(url: str) -> float:
@@ -176,6 +173,7 @@ def measure_sqlite(report: Report, database: Database, queued: int) -> float:
     for _ in range(ROUNDS):
         ours.append(claimers.rate(1))
         claimers.forget()
+    claimers.close()
     report.add(f"claims/s, SQLite, {queued} queued", median(ours))
     return median(ours)
 
@@ -194,6 +192,7 @@ def measure_postgresql(report: Report, database: Database, queued: int) -> float
         one = (claimers.rate(1), peer.rate(1), bare_rate(database.url))
         rows.append((*one, claimers.rate(AT_ONCE), peer.rate(AT_ONCE)))
         claimers.forget()
+    claimers.close()
     peer.close()
     ours, theirs, bare, many, their_many = (median(column) for column in zip(*rows, strict=True))
     what = f"claims/s, PostgreSQL, {queued} queued"

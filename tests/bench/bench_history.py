@@ -14,7 +14,7 @@ from time import perf_counter
 import psycopg
 from sqlalchemy import insert
 
-from github_app.claim_desk import ClaimDesk
+from github_app import swift_claim
 from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Runner
@@ -92,10 +92,11 @@ def add_claimers(database: Database) -> list[int]:
     return numbers
 
 
-def cost_ms(desk: ClaimDesk, runner: int, *, finds: bool) -> float:
+def cost_ms(database: Database, runner: int, *, finds: bool) -> float:
     """Time of one claim [ms]."""
     began = perf_counter()
-    found = desk.claim(ClaimRequest(runner, secrets.token_hex(16), ROBOT))
+    wish = ClaimRequest(runner, secrets.token_hex(16), ROBOT)
+    found = swift_claim.claim(database, wish, lease_s=30.0)
     assert (found is not None) == finds
     return 1000 * (perf_counter() - began)
 
@@ -112,14 +113,16 @@ def main() -> None:
         began = perf_counter()
         fill(databases[1])
         report.add(f"filling in {ENDED:,} ended and {QUEUED:,} queued jobs, s", perf_counter() - began)
-        desks = [ClaimDesk(database, 30.0) for database in databases]
         numbers = [add_claimers(database) for database in databases]
         for what, part, finds in (
             ("a claim, ms", slice(0, CLAIMS), True),
             ("a claim that finds nothing, ms", slice(CLAIMS, None), False),
         ):
             pairs = [
-                [cost_ms(desk, runner, finds=finds) for desk, runner in zip(desks, both, strict=True)]
+                [
+                    cost_ms(database, runner, finds=finds)
+                    for database, runner in zip(databases, both, strict=True)
+                ]
                 for both in zip(*(each[part] for each in numbers), strict=True)
             ]
             empty, full = (median(column) for column in zip(*pairs, strict=True))

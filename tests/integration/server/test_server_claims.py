@@ -14,7 +14,6 @@ import pytest
 from server_world import add_repository, events, submit
 
 from github_app import claims, moves, queue, swift_claim
-from github_app.claim_desk import ClaimDesk, Ticket
 from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Job, Runner
@@ -56,9 +55,8 @@ def test_a_claim_tells_what_a_runner_has_to_know(db: Database) -> None:
     assert (got.id, got.attempt, got.repository, got.sessions) == (job_id, 1, "alice/pendulum-1", 3)
     assert (got.timeout_s, got.config) == (7.5, {"version": 1, "run": "x"})
     with db.read() as session:
-        job, seen = session.get_one(Job, job_id), session.get_one(Runner, runner)
+        job = session.get_one(Job, job_id)
     assert (job.status, job.fence, job.runner_id) == ("claimed", got.fence, runner)
-    assert (seen.software, (seen.robot or {})["plant"]) == ("1.0", "simulated")
     assert events(db, job_id) == ["queued", "claimed"]
 
 
@@ -146,7 +144,6 @@ def test_two_keys_of_one_runner_at_once_leave_it_one_job(db: Database) -> None:
 
 def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
     """Nine runners at once; three of them can serve the jobs for the left too."""
-    desk = ClaimDesk(db, 30.0)
     able = add_runners(db, 3, "left")
     with db.write() as session:
         others = [Runner(name=f"o{number}", labels=[], created_at=moves.utc_now()) for number in range(6)]
@@ -158,7 +155,7 @@ def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
     got: dict[int, Claimed | None] = {}
 
     def work(runner: int) -> None:
-        got[runner] = desk.claim(ClaimRequest(runner, secrets.token_hex(16), ROBOT, "1.0"))
+        got[runner] = claim(db, runner)
 
     threads = [threading.Thread(target=work, args=(runner,)) for runner in [*plain, *able]]
     for thread in threads:
@@ -180,25 +177,14 @@ def test_claims_that_meet_get_what_they_would_get_alone(db: Database) -> None:
 
 
 @pytest.mark.postgres
-def test_a_group_takes_by_tag_and_leaves_what_is_in_the_way(postgres_url: str) -> None:
+def test_what_somebody_has_is_stepped_over_by_tag(postgres_url: str) -> None:
     pg.empty(postgres_url)
     db = Database(postgres_url)
     add_repository(db)
     jobs = [submit(db, owner=f"owner-{number}") for number in range(4)]
-    runners = add_runners(db, 4)
-    held = claim(db, runners[3])  # and asks again without knowing of it
-    assert held is not None
-    desk = ClaimDesk(db, 30.0)
-    tickets = [Ticket(ClaimRequest(runner, secrets.token_hex(16), ROBOT, "1.0")) for runner in runners]
-    with looked_at(postgres_url, jobs[1]):
-        desk._together(tickets)
-    assert [ticket.claimed and ticket.claimed.id for ticket in tickets] == [None, jobs[2], jobs[3], None]
-    first = tickets[1].claimed
-    assert first is not None
-    assert (first.repository, first.attempt, first.config) == ("alice/pendulum-1", 1, {"version": 1})
-    again = desk.claim(tickets[1].request)
-    assert again is not None
-    assert (again.id, again.fence) == (first.id, first.fence)
+    with looked_at(postgres_url, jobs[0]):
+        got = [claim(db, runner) for runner in add_runners(db, 3)]
+    assert [job and job.id for job in got] == jobs[1:]
     db.close()
 
 
@@ -211,17 +197,20 @@ def test_every_look_up_goes_by_an_index(postgres_url: str) -> None:
         submit(database)
     (runner,) = add_runners(database, 1)
     values = {
-        "runner": runner, "key": "k", "fence": "f", "software": "", "robot": "{}", "kind": "pendulum",
-        "plant": "simulated", "healthy": True, "ahead": False, "now": moves.utc_now(),
-        "expires": moves.utc_now(),
+        "runner": runner, "key": "k", "fence": "f", "kind": "pendulum", "plant": "simulated", "ahead": False,
+        "busy": False, "now": moves.utc_now(), "expires": moves.utc_now(),
     }  # fmt: skip
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
         connection.execute("SET enable_seqscan = off")  # with fifty rows it would be as good
-        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + swift_claim.STATEMENT, values))
+        taking, nothing = (
+            "\n".join(row[0] for row in connection.execute("EXPLAIN " + statement, values))
+            for statement in (swift_claim.TAKE, swift_claim.NOTHING)
+        )
     database.close()
-    assert "ix_jobs_queued" in plan
-    assert "Seq Scan on jobs" not in plan
-    assert "Sort Key: jobs" not in plan.partition("CTE head")[2].partition("CTE taken")[0]
+    assert taking.count("using ix_jobs_queued") == 3, "the first lane, the next one, and from its head on"
+    assert "(ROW(order_key, id) >= ROW(" in taking
+    assert "Seq Scan on jobs" not in taking + nothing
+    assert "Sort Key: jobs" not in taking
 
 
 @contextmanager
