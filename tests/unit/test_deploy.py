@@ -75,3 +75,16 @@ def test_compose_asks_for_what_the_example_names() -> None:
         DEPLOY / services["server"]["build"]["context"] / services["server"]["build"]["dockerfile"]
     ).is_file()
     assert services["proxy"]["volumes"][0].startswith("./Caddyfile:")
+
+
+def test_the_image_is_made_of_the_package_alone() -> None:
+    """`COPY . …` takes what `.dockerignore` leaves: never `deploy/.env` with its secrets."""
+    root = DEPLOY.parent
+    rules = re.findall(r"^[^#].*", (root / ".dockerignore").read_text(), re.MULTILINE)
+    assert rules[0] == "*"
+    named = [rule.removeprefix("!") for rule in rules if rule.startswith("!")]
+    assert [name for name in named if not (root / name).exists()] == []
+    packages = re.findall(r"^    (\w+)\*$", (root / "setup.cfg").read_text(), re.MULTILINE)
+    assert len(packages) == 5
+    assert set(packages) <= set(named)
+    assert "deploy" not in named
