@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
+.PHONY: help setup demo test test-pi test-walls chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 export PYTHON
@@ -69,6 +69,13 @@ crash: image ## kill the runner between any two steps of its work, each time a l
 hostile: image ## every hostile repository through a real runner: contained, reported, the robot well afterwards
 	$(PYTEST) -n 0 -m "hostile or docker" tests/hostile tests/integration/runner/test_packages.py \
 		tests/integration/runner/test_sandbox_limits.py $(ARGS)
+
+WALLS = tests/hostile tests/integration/runner/test_packages.py tests/integration/runner/test_sandbox_limits.py \
+	tests/integration/runner/test_sandbox_walls.py
+test-walls: image ## the walls and the hostile repositories in engines of our own: user namespaces, then gVisor (root)
+	@tools/bootstrap.sh python docker gvisor
+	$(PYTEST) -n 0 --walls userns -m "hostile or docker" $(WALLS) $(ARGS)
+	$(PYTEST) -n 0 --walls gvisor -m "hostile or docker" $(WALLS) $(ARGS)
 
 image: ## the containers' base image
 	raas-runner image build

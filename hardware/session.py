@@ -204,7 +204,8 @@ class Session:
         self._directory.mkdir()
         try:
             os.chown(self._directory, uid, -1)
-            self._directory.chmod(0o700)
+            # Root comes for somebody else (gVisor's helper for a program), who passes through the folder too.
+            self._directory.chmod(0o700 if uid else 0o711)
         except PermissionError:
             self._directory.chmod(0o711)  # the name and the peer's credentials keep others out
 

@@ -214,7 +214,8 @@ class Attempt:
     def _with_packages(self, plan: Plan, source: Source) -> Plan:
         """The plan with the packages the repository asks for; it may take minutes, beside a session too."""
         tools, desk = self._tools, self._desk
-        installer = Installer(tools.engine, tools.settings.packages, tools.settings.packages_folder)
+        rules, folder = tools.settings.packages, tools.settings.packages_folder
+        installer = Installer(tools.engine, rules, folder, plan.limits.runtime)
         spent_s = time.monotonic() - self._began
         budget_s = max(1.0, PACKAGES_SHARE * self._job.limits.prepare_s - spent_s)
         wish = plan.config.requirements

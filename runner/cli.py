@@ -25,6 +25,7 @@ from runner.held import BusyError, Store
 from runner.program import Tools
 from runner.sandbox import Engine, SandboxError
 from runner.settings import CONFIG_VARIABLE, Settings, SettingsError
+from runner.trial import job_uid
 from runner.watchdog import Watchdog
 
 
@@ -122,9 +123,10 @@ def _run(chosen: Settings, token: str, store: Store) -> None:
         images: dict[str, str] = {
             kind: base_image.ensure(engine, chosen.recipe(kind), log.info) for kind in chosen.images
         }
+        uid = job_uid(engine, images[chosen.default_image], chosen)
         control = ControlClient(str(chosen.controller))
         agent = Agent(
-            Tools(chosen, store, engine, control, client, lambda: Client(chosen.server, token), images)
+            Tools(chosen, store, engine, control, client, lambda: Client(chosen.server, token), images, uid)
         )
         with agent.signals(), watchdog.watching(lambda: agent.moved_at):
             watchdog.tell(f"STATUS=runner {chosen.name} of {chosen.server}")

@@ -97,11 +97,19 @@ class Packages:
 
 
 class Installer:
-    """Installs on one host, for one runner; safe to use beside a running session and from several threads."""
+    """Installs on one host, for one runner; safe to use beside a running session and from several threads.
 
-    def __init__(self, engine: Engine, rules: PackageRules, folder: Path) -> None:
+    Args:
+        engine: The Docker engine.
+        rules: The host's.
+        folder: Where packages are kept.
+        runtime: As the host sets it for jobs.
+    """
+
+    def __init__(self, engine: Engine, rules: PackageRules, folder: Path, runtime: str = "") -> None:
         self._engine = engine
         self._rules = rules
+        self._runtime = runtime
         self._layers = Layers(folder, rules.disk_mb * MIB)
 
     def prepare(self, order: Order, source: Source, log: JobLog, happenings: Happenings) -> Packages | None:
@@ -115,7 +123,7 @@ class Installer:
         if not wanted:
             return Packages(order.digest)
         key = self._key(order.digest, wanted)
-        build = _Build(self._engine, self._rules, order, name, wanted, log, happenings)
+        build = _Build(self._engine, self._rules, order, name, wanted, log, happenings, self._runtime)
         layer = self._layers.use(key, build.make, lambda: _upset(happenings))
         if layer is None or _upset(happenings):
             return None
@@ -154,6 +162,7 @@ class _Build:
     wanted: list[Requirement]
     log: JobLog
     happenings: Happenings
+    runtime: str
 
     def make(self, target: Path) -> None:
         """Fill `target`; `layers.Layers` moves it to its place."""
@@ -212,6 +221,7 @@ class _Build:
             artifact_inodes=INODES_MAX,
             cpuset=spare_cpuset(),
             background=True,
+            runtime=self.runtime,
         )
 
     def _time_s(self) -> float:

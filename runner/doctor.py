@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +11,12 @@ from typing import Any
 
 from raas_gym.control import ControlClient, ControlError
 from raas_gym.version import __version__
-from runner import base_image, settings
+from runner import base_image, settings, trial
 from runner.agent import FREE_BYTES_MIN
 from runner.client import Client, ServerError
-from runner.execution import execute
-from runner.happenings import Happenings
-from runner.hardening import ContainerSpec, shell
-from runner.joblog import JobLog
 from runner.sandbox import Engine, SandboxError
 from runner.settings import Settings, SettingsError
+from runner.trial import TrialError
 
 SKEW_MAX_S = 60.0
 """Signed upload URLs and TLS want a clock this near [s]."""
@@ -114,7 +108,7 @@ def walls(info: Mapping[str, Any], chosen: Settings | None, swap: int) -> Iterat
 _NAMESPACES = {
     "rootless": "Docker runs without root: a user namespace stands around every container",
     "userns": "Docker maps users: a user namespace stands around every container",
-    None: "jobs are a plain user without capabilities, in no user namespace (docs/hosts.md: a further wall)",
+    None: "jobs are a plain user without capabilities, in no user namespace (docs/hosts.md: further walls)",
 }
 
 
@@ -130,49 +124,20 @@ def _image(engine: Engine, recipe: base_image.Recipe, chosen: Settings | None) -
 
 
 def _trial(engine: Engine, tag: str, chosen: Settings) -> Iterator[Finding]:
-    """A container as every job gets it, with a source where sources lie: does it run, and is it alone?"""
-    owner = secrets.token_hex(4)
+    """A container as every job gets it: does it run, is it alone, can it reach a robot?"""
     try:
-        chosen.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="doctor-", dir=chosen.data_dir) as scratch:
-            yield _tried(engine, tag, chosen, Path(scratch), owner)
+        done = trial.attempt(engine, tag, chosen)
     except OSError as error:
         advice = "run doctor as the runner's user, or mend `data_dir`"
         yield Finding(False, f"{chosen.data_dir} cannot be written ({error.strerror}): {advice}")
     except SandboxError as error:
         yield Finding(False, f"no container runs behind the walls of a job: {error}")
-    finally:
-        engine.sweep(owner)
+    except TrialError as error:
+        yield Finding(False, f"a container behind the walls of a job does not work: {error}")
+    else:
+        who = f"user {done.uid} of this host, {done.seconds:.1f} s"
+        yield Finding(True, f"a container runs behind the walls of a job ({who})")
 
-
-def _tried(engine: Engine, tag: str, chosen: Settings, folder: Path, owner: str) -> Finding:
-    folder.chmod(0o755)  # the container's user reads it
-    (folder / "run.py").write_text(_ALONE)
-    limits = chosen.limits(TRIAL_ARTIFACT_BYTES)
-    volume = engine.create_volume(owner, "1-1", limits, tag)
-    spec = ContainerSpec(tag, shell("python run.py"), owner, "1-1", limits, folder, volume=volume.name)
-    log = JobLog(folder / "log", TRIAL_LOG_BYTES)
-    began = time.monotonic()
-    try:
-        ran = execute(engine, spec, log, Happenings(), TRIAL_S)
-    finally:
-        log.close()
-    if ran.exit is not None and ran.exit.code == 0:
-        return Finding(True, f"a container runs behind the walls of a job ({time.monotonic() - began:.1f} s)")
-    last = log.tail().strip().splitlines()[-1:] or [f"it did not end within {TRIAL_S:g} s"]
-    return Finding(False, f"a container behind the walls of a job does not work: {last[0][:300]}")
-
-
-TRIAL_S = 60.0
-TRIAL_LOG_BYTES = 16 * 1024
-TRIAL_ARTIFACT_BYTES = 1 << 20
-_ALONE = """\
-import raas_gym
-from pathlib import Path
-Path("/artifacts/trial").write_text("kept")
-others = [p.name for p in Path("/sys/class/net").iterdir() if (p / "operstate").read_text() == "up\\n"]
-raise SystemExit(f"it has a network: {others}" if others else 0)
-"""
 
 _CMDLINE = "add `cgroup_enable=memory cgroup_memory=1` to the kernel's command line (on Raspberry Pi OS \
 /boot/firmware/cmdline.txt) and reboot"

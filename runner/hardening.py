@@ -31,6 +31,8 @@ REQUIREMENTS_DIR = "/opt/raas/requirements"
 """Packages of the repository's requirements file; found before the image's own."""
 WHEELS_DIR = "/wheels"
 MIB = 1 << 20
+SANDBOX_PIDS = 64
+"""Threads of another runtime's own: gVisor's kernel is a program, and was ended at start by 64 in all."""
 BACKGROUND_SHARES = 16
 """Of processor time, where a program that is not in the background has 1024."""
 
@@ -60,6 +62,11 @@ class Limits:
     cpus: float = 0.0
     background: bool = False
     runtime: str = ""
+
+    @property
+    def counted_pids(self) -> int:
+        """What the kernel may count: another runtime's own threads are among the container's."""
+        return self.pids + (SANDBOX_PIDS if self.runtime else 0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def options(limits: Limits) -> dict[str, Any]:
         "ipc_mode": "private",
         "shm_size": 64 * MIB,
         "tmpfs": {"/tmp": f"rw,nosuid,nodev,size={limits.tmp_bytes},nr_inodes=16384,mode=1777"},  # noqa: S108  # the container's own
-        "pids_limit": limits.pids,
+        "pids_limit": limits.counted_pids,
         "mem_limit": limits.memory_bytes,
         "memswap_limit": limits.memory_bytes,
         "mem_swappiness": 0,
@@ -176,6 +183,7 @@ def environment(socket: str | None) -> dict[str, str]:
 
 def volume_options(limits: Limits) -> dict[str, str]:
     """Driver options of the artifacts volume: memory, bounded in bytes and in inodes."""
-    owner = f"uid={JOB_UID},gid={JOB_UID},mode=0700"
+    # for all: only the job and its keeper mount it, and who the job's user is out here depends on the engine
+    owner = f"uid={JOB_UID},gid={JOB_UID},mode=0777"
     size = f"size={limits.artifact_bytes},nr_inodes={limits.artifact_inodes}"
     return {"type": "tmpfs", "device": "tmpfs", "o": f"{size},{owner},nosuid,nodev,noexec"}

@@ -28,6 +28,7 @@ from runner.repo_config import RepoConfig
 from runner.sandbox import Engine
 from runner.server import JobServer
 from runner.settings import PackageRules, Settings
+from runner.trial import job_uid
 
 HEARTBEAT_S = 0.5
 NO_COMMIT = "0" * 40
@@ -101,7 +102,8 @@ def _tools(
 ) -> Tools[JobServer]:
     rules = PackageRules(folder=base_image.cache_dir() / "requirements")
     settings = Settings(server="http://localhost", name=ROBOT, data_dir=store.path, packages=rules)
-    return Tools(settings, store, engine, control, server, lambda: server, images)
+    uid = job_uid(engine, next(iter(images.values())), settings)
+    return Tools(settings, store, engine, control, server, lambda: server, images, uid)
 
 
 def _job(wanted: LocalRun) -> ClaimedJob:

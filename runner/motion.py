@@ -27,7 +27,8 @@ class Motion:
         self._plan = plan
         self._source = source
         self._volume = volume
-        self._sessions = Sessions(tools.control, desk.job, plan.digest, plan.timeout_s)
+        job, uid = desk.job, tools.job_uid
+        self._sessions = Sessions(tools.control, job, plan.digest, plan.timeout_s, uid)
         self._evidence = Evidence(Outcome(plan.limits, plan.timeout_s), plan.config, plan.digest, source)
 
     def run(self) -> None:

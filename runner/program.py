@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from raas_gym.control import ControlClient, SessionOpened
 from runner.happenings import Happenings
-from runner.hardening import ContainerSpec, Limits, shell
+from runner.hardening import JOB_UID, ContainerSpec, Limits, shell
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
 from runner.outlook import Outlook
@@ -36,6 +36,7 @@ class Tools(Generic[ServerT_co]):
         client: The server, for the attempt's own thread.
         new_client: Makes the server's clients for other threads.
         images: Tag of the image by kind.
+        job_uid: The user of this host as whom jobs meet the controller.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Tools(Generic[ServerT_co]):
     client: ServerT_co
     new_client: Callable[[], ServerT_co]
     images: dict[str, str]
+    job_uid: int = JOB_UID
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from runner.visible import one_line
 _SENTENCE_MAX = 300
 PIDS_NEAR = 0.9
 """A program this near to the limit of processes when it ended has run into it."""
+SANDBOX_GAVE_UP = 2
+"""Exit status of gVisor's kernel, a Go program, where it cannot start a process for the program in it."""
 
 
 class Stop(str, Enum):
@@ -146,7 +148,7 @@ def _flood(outcome: Outcome) -> Verdict | None:
 
 def _too_many_processes(outcome: Outcome) -> Verdict | None:
     ended_badly = outcome.stopped is Stop.TIMEOUT or (outcome.exit is not None and outcome.exit.code != 0)
-    if not ended_badly or outcome.pids < PIDS_NEAR * outcome.limits.pids:
+    if not ended_badly or outcome.pids < PIDS_NEAR * outcome.limits.counted_pids:
         return None
     return (
         Conclusion.FAILURE,
@@ -183,6 +185,9 @@ def _crashed(outcome: Outcome) -> Verdict | None:
     if outcome.exit is None:
         return Conclusion.NEUTRAL, "Nobody saw how the program ended: our fault; run the job again."
     code = outcome.exit.code
+    if code == SANDBOX_GAVE_UP and outcome.limits.runtime and traceback(outcome.log) is None:
+        reason = f"it, or its sandbox at the limit of {outcome.limits.pids} processes and threads"
+        return Conclusion.FAILURE, f"The program ended with exit status {code}: {reason}."
     return None if code == 0 else (Conclusion.FAILURE, _crash(code, outcome.log))
 
 

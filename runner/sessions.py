@@ -41,13 +41,22 @@ class Sessions:
         job: The job.
         image: Digest of the image, for the recording's header.
         timeout_s: Longest time of a program [s].
+        client_uid: The user of this host as whom the program comes.
     """
 
-    def __init__(self, control: ControlClient, job: ClaimedJob, image: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        control: ControlClient,
+        job: ClaimedJob,
+        image: str,
+        timeout_s: float,
+        client_uid: int = JOB_UID,
+    ) -> None:
         self._control = control
         self._job = job
         self._image = image
         self._timeout_s = timeout_s
+        self._client_uid = client_uid
         self._summaries: dict[int, SessionSummary] = {}
 
     @contextmanager
@@ -105,7 +114,7 @@ class Sessions:
             number=number,
             env_id=env_ids[0],
             timeout_s=self._timeout_s + MARGIN_S,
-            client_uid=JOB_UID,
+            client_uid=self._client_uid,
             display=job.repository[:200],
             header={
                 "commit": job.sha,

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Set up what this repository needs on a Debian or Ubuntu machine, and nothing twice.
 #
-#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [web] [systemd] [pi] [train] [bench] [fuzz] [audit]
+#     tools/bootstrap.sh python [docker] [postgres] [chromium] [node] [web] [systemd] [pi] [gvisor] [train] [bench] [fuzz]
+#         [audit]
 #
 # `python` makes .venv from requirements.lock; the others are system parts. Where root (or sudo without a
 # password) is at hand, missing packages are installed; otherwise each part says exactly what to install.
@@ -110,6 +111,11 @@ setup_pi() {
         need "an emulator of the Raspberry Pi (for the tests)" qemu-system-arm cpio
 }
 
+# A further wall around jobs, for `make test-walls`; it need not be known to the machine's Docker engine.
+setup_gvisor() {
+    command -v runsc >/dev/null || need "gVisor (for the tests)" runsc
+}
+
 # Training needs PyTorch, which is large; pip (unlike uv) also looks where the machine's owner told it to.
 # RAAS_TORCH_INDEX may name an index with processor-only builds, for example PyTorch's own.
 setup_train() {
@@ -127,7 +133,7 @@ setup_extra() {
 
 for part in "$@"; do
     case $part in
-        python | docker | postgres | chromium | node | web | systemd | pi | train) "setup_$part" ;;
+        python | docker | postgres | chromium | node | web | systemd | pi | gvisor | train) "setup_$part" ;;
         bench | fuzz | audit) setup_extra "$part" ;;
         *) die "no part is called '$part'" ;;
     esac

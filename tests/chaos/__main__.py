@@ -12,8 +12,7 @@ from random import SystemRandom
 from time import monotonic
 
 from demo.processes import script
-from tests import postgres
-from tests.chaos import dockerd
+from tests import dockerd, postgres
 from tests.chaos.campaign import Campaign
 from tests.chaos.grounds import Plan, site
 from tests.chaos.verdict import wrong

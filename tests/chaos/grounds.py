@@ -15,8 +15,8 @@ from demo.processes import Process
 from demo.stack import Stack, called
 from runner import base_image
 from tests import postgres, s3_server
-from tests.chaos.dockerd import Dockerd
 from tests.chaos.line import Line
+from tests.dockerd import Dockerd
 
 FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5", "RAAS_WORKERS": "1"}
 """A short lease, so that a lost runner is noticed while the campaign lasts; servers that start fast."""

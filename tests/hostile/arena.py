@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from runner.repo_config import RepoConfig, parse
 from runner.sandbox import Engine
 from runner.server import JobServer
 from runner.settings import PackageRules, Settings
+from runner.trial import job_uid
 
 HERE = Path(__file__).parent
 REPOSITORIES = HERE / "repositories"
@@ -75,10 +76,11 @@ class Ended:
 
 @dataclass
 class Arena:
-    """One runner beside one robot."""
+    """One runner beside one robot; `limits` are the server's word on each job."""
 
     tools: Tools[JobServer]
     jobs: int = 0
+    limits: Mapping[str, float] = field(default_factory=lambda: LIMITS)
     said: list[bytes] = field(default_factory=list)
 
     def run(self, folder: Path) -> Ended:
@@ -86,7 +88,7 @@ class Arena:
         self.jobs += 1
         place = folder / ".raas.yml"
         config = parse(place.read_bytes() if place.exists() else b"")
-        held = HeldJob(job=_job(self.jobs, folder, config), key=secrets.token_hex(16))
+        held = HeldJob(job=_job(self.jobs, folder, config, self.limits), key=secrets.token_hex(16))
         server = _Server(folder, lambda _: None, lambda _: None, lambda _: None)
         store = self.tools.store
         store.save(held)
@@ -111,22 +113,24 @@ class Arena:
 
     def _tools_for(self, server: _Server) -> Tools[JobServer]:
         t = self.tools
-        return Tools(t.settings, t.store, t.engine, t.control, server, lambda: server, t.images)
+        return replace(t, client=server, new_client=lambda: server)
 
 
 @contextmanager
-def arena() -> Iterator[Arena]:
-    """A runner with a simulated robot that lives as long as the battery."""
+def arena(runtime: str = "") -> Iterator[Arena]:
+    """A runner with a simulated robot that lives as long as the battery; `runtime` as a host sets it."""
     engine = Engine()
     try:
         image = base_image.ensure(engine, say=lambda _: None)
         with working_folder(engine) as store, simulated_robot(store) as control:
-            yield Arena(_tools(store, engine, control, image))
+            yield Arena(_tools(store, engine, control, image, runtime))
     finally:
         engine.close()
 
 
-def _tools(store: Store, engine: Engine, control: ControlClient, image: str) -> Tools[JobServer]:
+def _tools(
+    store: Store, engine: Engine, control: ControlClient, image: str, runtime: str
+) -> Tools[JobServer]:
     settings = Settings(
         server="http://localhost",
         name=ROBOT,
@@ -135,13 +139,15 @@ def _tools(store: Store, engine: Engine, control: ControlClient, image: str) -> 
         tmp_mb=32,
         artifacts_mb=32,
         pids=64,
+        runtime=runtime or None,
         packages=PackageRules(index=[], size_mb=64),
     )
     nobody = LocalServer(FRIENDLY, lambda _: None, lambda _: None, lambda _: None)
-    return Tools(settings, store, engine, control, nobody, lambda: nobody, {"slim": image})
+    uid = job_uid(engine, image, settings)
+    return Tools(settings, store, engine, control, nobody, lambda: nobody, {"slim": image}, uid)
 
 
-def _job(number: int, folder: Path, config: RepoConfig) -> ClaimedJob:
+def _job(number: int, folder: Path, config: RepoConfig, limits: Mapping[str, float]) -> ClaimedJob:
     return ClaimedJob(
         id=number,
         attempt=1,
@@ -151,7 +157,7 @@ def _job(number: int, folder: Path, config: RepoConfig) -> ClaimedJob:
         ref="main",
         config=config.model_dump(mode="json"),
         sessions=1,
-        limits=JobLimits.model_validate({"timeout_s": config.timeout, **LIMITS}),
+        limits=JobLimits.model_validate({"timeout_s": config.timeout, **limits}),
         lease_s=3600.0,
         heartbeat_s=0.5,
         url="",

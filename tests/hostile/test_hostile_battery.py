@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def ring() -> Iterator[Arena]:
-    with arena() as ring:
+def ring(runtime: str) -> Iterator[Arena]:
+    with arena(runtime) as ring:
         yield ring
 
 

@@ -76,6 +76,11 @@ def test_success_needs_exit_0_steps_and_every_requirement() -> None:
             "after 120 s, its limit; 400",
         ),
         (_with(stopped=Stop.TIMEOUT, exit=Exit(137, False), pids=256), Conclusion.FAILURE, "256 processes"),
+        (
+            _with(exit=Exit(2, False), limits=Limits(runtime="runsc")),
+            Conclusion.FAILURE,
+            "it, or its sandbox at the limit of 256 processes",
+        ),
         (_with(exit=Exit(1, False), pids=250), Conclusion.FAILURE, "256 processes"),
         (_with(stopped=Stop.FLOOD, exit=Exit(137, False)), Conclusion.FAILURE, "printed without end"),
         (_with(stopped=Stop.CANCEL, detail="by ada", exit=Exit(143, False)), Conclusion.CANCELLED, "by ada"),

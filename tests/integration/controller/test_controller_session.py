@@ -138,12 +138,20 @@ def test_only_the_named_user_may_connect(daemon: Daemon, connect: Connect) -> No
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
 def test_another_user_cannot_even_reach_the_socket(daemon: Daemon) -> None:
-    opened = daemon.open()
+    opened = daemon.open(client_uid=12345)
     daemon.home.chmod(0o755)
     listing = subprocess.run(
         ["ls", opened.directory], user=65534, group=65534, capture_output=True, text=True, check=False
     )
     assert "Permission denied" in listing.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be root")
+def test_root_comes_for_a_user_who_passes_through_the_folder_too(daemon: Daemon, connect: Connect) -> None:
+    """As under gVisor, whose helper connects; the folder is passable then, and still nobody can list it."""
+    opened = daemon.open(client_uid=0)
+    assert stat.S_IMODE(Path(opened.directory).stat().st_mode) == 0o711
+    driven(connect(opened), 1)
 
 
 def test_idling_and_leaving_early_do_not_pay(daemon: Daemon, connect: Connect) -> None:

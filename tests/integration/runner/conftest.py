@@ -7,7 +7,7 @@ import secrets
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -95,9 +95,9 @@ class Lab:
 
 
 @pytest.fixture
-def lab(engine: Engine, image: str, tmp_path: Path) -> Iterator[Lab]:
+def lab(engine: Engine, image: str, tmp_path: Path, runtime: str) -> Iterator[Lab]:
     tmp_path.chmod(0o755)
-    lab = Lab(engine, image, tmp_path)
+    lab = Lab(engine, image, tmp_path, limits=replace(SMALL, runtime=runtime))
     yield lab
     engine.sweep(lab.owner)
 

@@ -1,18 +1,50 @@
-"""A Docker engine of the campaign's own, which may be killed: nobody else's containers are in it."""
+"""A Docker engine of a test's own: it may be killed, or have walls that the machine's engine has not.
+
+Nobody else's containers are in it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from demo.processes import Process, wait_until
 
 START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Walls:
+    """A way to run containers.
+
+    Attributes:
+        options: Of `dockerd`.
+        settings: Its daemon.json, as docs/hosts.md tells hosts to write it.
+        runtime: What a runner's `runtime` is set to.
+        program: What must be installed.
+    """
+
+    options: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    runtime: str = ""
+    program: str = "dockerd"
+
+
+PLAIN = Walls()
+RUNSC = {"path": "/usr/bin/runsc", "runtimeArgs": ["--platform=ptrace", "--network=none", "--host-uds=open"]}
+FURTHER = {
+    "userns": Walls(settings={"userns-remap": "default"}),
+    "gvisor": Walls(settings={"runtimes": {"runsc": RUNSC}}, runtime="runsc", program="runsc"),
+}
 
 
 def missing() -> str | None:
@@ -30,13 +62,16 @@ class Dockerd:
     Args:
         log: Where it writes what it does.
         image: An image of the machine's usual engine.
+        walls: How it runs containers.
     """
 
-    def __init__(self, log: Path, image: str) -> None:
+    def __init__(self, log: Path, image: str, walls: Walls = PLAIN) -> None:
         self._log = log
+        self._options = walls.options
         # A short path: the names of the sockets below it are long.
         self._home = Path(tempfile.mkdtemp(prefix="raas-dockerd-"))
-        (self._home / "daemon.json").write_text("{}")
+        self._home.chmod(0o711)  # passable: where users are mapped, the containers' root is not ours
+        (self._home / "daemon.json").write_text(json.dumps(walls.settings))
         self.host = f"unix://{self._home}/docker.sock"
         self.process: Process
         try:
@@ -49,10 +84,11 @@ class Dockerd:
     def start(self) -> None:
         """Start it (again) and wait until it answers."""
         home = self._home
-        command = ["dockerd", "--config-file", str(home / "daemon.json"), "--host", self.host]
-        command += ["--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
+        # In a network of its own: an engine without a bridge removes `docker0`, which is the usual one's.
+        command = ["unshare", "--net", "dockerd", "--config-file", str(home / "daemon.json")]
+        command += ["--host", self.host, "--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
         command += ["--pidfile", str(home / "pid"), "--bridge", "none"]
-        command += ["--iptables=false", "--ip6tables=false"]
+        command += ["--iptables=false", "--ip6tables=false", *self._options]
         self._bury()
         self.process = Process("dockerd", command, self._log)
         self.process.ready(self._answers, START_S)
@@ -89,10 +125,10 @@ class Dockerd:
         return self.command("info").returncode == 0
 
     def _load(self, image: str) -> None:
-        save = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
         load = ["docker", "--host", self.host, "load", "--quiet"]
-        subprocess.run(load, stdin=save.stdout, stdout=subprocess.DEVNULL, check=True)
-        if save.wait():
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as save:
+            subprocess.run(load, stdin=save.stdout, stdout=subprocess.DEVNULL, check=True)
+        if save.returncode:
             raise RuntimeError(f"`docker save {image}` failed")
 
     def _mounts(self) -> list[str]:
