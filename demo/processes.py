@@ -102,7 +102,10 @@ class Process:
         except TimeoutError as error:
             raise StartError(f"{error}; the end of {self.log}:\n{self.tail()}") from error
         if not self.running:
-            raise StartError(f"{self.name} ended at once; the end of {self.log}:\n{self.tail()}")
+            status = self._child.returncode
+            raise StartError(
+                f"{self.name} ended at once, with status {status}; the end of {self.log}:\n{self.tail()}"
+            )
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""

@@ -2,28 +2,30 @@
 
 The estimate plays the queue forward from now: each robot that is online and fit ends what it does, then takes
 the first job that it serves, as `claims` would have it, and so on. So it counts the jobs of other lanes that
-share a robot, and leaves out robots that are away. What a job will take is not known, only the most it may.
-So it is played several times, each job using such a share of its time as one of the last jobs did, and the
-mean is told. (Played once with mean times it would be a fifth too long: of several robots, the first to be
-free is free before the mean.) Jobs that others submit later, and that fair queueing puts before this one, are
-not foreseen: who has many jobs waiting waits longer than told while others come.
+share a robot, and leaves out robots that are away (`forward`). What a job will take is not known, only the
+most it may, and neither is who will come before its turn: fair queueing puts a newcomer before the jobs of an
+owner who has many. So it is played several times, each job using such a share of its time as one of the last
+jobs did, others coming at random as they came in the last hour (`newcomers`), and the mean is told. (Played
+once with mean times it would be a fifth too long: of several robots, the first to be free is free before the
+mean.) The place counts those who wait now.
 """
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from github_app import claims, roster
+from github_app import claims, newcomers, roster
 from github_app.columns import is_live, is_queued
+from github_app.fairness import Lanes
+from github_app.forward import Queued, Seat, Turn, play
 from github_app.jobs import Status
 from github_app.models import Job
 
@@ -36,6 +38,8 @@ LOOK_MAX = 500
 HISTORY = 100
 """Jobs that the expectation is learnt from."""
 HISTORY_MIN = 5
+NEWCOMERS = 50
+"""Newcomers that are played at most, and as many again as there are jobs waiting."""
 PLAYS_MIN, PLAYS_MAX = 4, 32
 PLAYED_JOBS = 1200
 """Jobs played in all: a short line is played often, a long one, in which chance evens out, a few times."""
@@ -96,87 +100,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class Live:
-    """A job that a robot has: its runner's number, and times for `Usage.draw_rest_s`."""
+    """A job that a robot has: its runner's number, its tag, and times for `Usage.draw_rest_s`."""
 
     runner: int
+    tag: float
     asked_s: float
     claimed_s: float
     started_s: float | None
-
-
-@dataclass(frozen=True)
-class Seat:
-    """A robot that will take jobs: from when on [s from now], and with what labels."""
-
-    free_in_s: float
-    labels: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Queued:
-    """A waiting job: its number, its lane and how long it will hold a robot [s]."""
-
-    id: int
-    lane: str
-    takes_s: float
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Where a job stands: its place among those that its robots take, and when it is taken [s from now]."""
-
-    position: int
-    in_s: float | None
-
-
-def play(seats: Iterable[Seat], jobs: Sequence[Queued]) -> dict[int, Turn]:
-    """Who is taken when, if nobody comes and nobody leaves.
-
-    Args:
-        seats: The robots.
-        jobs: All waiting jobs, in the order of their tags.
-    """
-    lines: dict[str, deque[tuple[int, Queued]]] = defaultdict(deque)
-    for place, job in enumerate(jobs):
-        lines[job.lane].append((place, job))
-    robots = _worth_playing(seats, lines, len(jobs))
-    served = [lanes for _, lanes in robots]
-    free = [(free_in_s, number) for number, (free_in_s, _) in enumerate(robots)]
-    heapq.heapify(free)
-    taken: Counter[str] = Counter()
-    turns: dict[int, Turn] = {}
-    while free:
-        now, number = free[0]
-        waiting = [lines[lane] for lane in served[number] if lines[lane]]
-        if not waiting:
-            heapq.heappop(free)
-            continue
-        _, job = min(waiting, key=lambda line: line[0][0]).popleft()
-        turns[job.id] = Turn(taken[job.lane] + 1, now)
-        taken.update(served[number])
-        heapq.heapreplace(free, (now + job.takes_s, number))
-    for line in lines.values():
-        turns.update((job.id, Turn(place, None)) for place, (_, job) in enumerate(line, 1))
-    return turns
-
-
-def _worth_playing(
-    seats: Iterable[Seat], lanes: Collection[str], jobs: int
-) -> list[tuple[float, tuple[str, ...]]]:
-    """When robots are free and what they serve; of those that serve the same, as many as there are jobs.
-
-    Two thousand robots and three jobs: all but a few of them would only be looked at.
-    """
-    named = frozenset(label for lane in lanes for part in claims.parts(lane) for label in part)
-    kinds: defaultdict[frozenset[str], list[float]] = defaultdict(list)
-    for seat in seats:
-        kinds[seat.labels & named].append(seat.free_in_s)
-    return [
-        (free_in_s, served)
-        for kind, times in kinds.items()
-        if (served := tuple(lane for lane in lanes if claims.serves(kind, lane)))
-        for free_in_s in heapq.nsmallest(jobs, times)
-    ]
 
 
 class Outlook:
@@ -187,7 +117,9 @@ class Outlook:
         self._live = self._live_jobs()
         self._robots = list(self._find_robots())
         self._jobs = self._waiting_jobs()
-        self._turns = self._expected(learn(session))
+        self._expected = newcomers.expect(session, now)
+        self._virtual = self._virtual_times()
+        self._turns = self._mean_turns(learn(session))
 
     def of(self, job: Job) -> Waiting:
         """Why this queued job waits."""
@@ -200,21 +132,21 @@ class Outlook:
         before = tuple_(Job.order_key, Job.id) < tuple_(job.order_key, job.id)
         ahead = select(func.count()).where(is_queued(Job.status), Job.lane == job.lane, before)
         place = self._session.execute(ahead).scalar_one() + 1
-        mine = [self._turns[number] for number, lane, _ in self._jobs if lane == job.lane]
+        mine = [self._turns[one.id] for one in self._jobs if one.lane == job.lane]
         if not mine:
             return Turn(place, None)
         last = mine[-1]
         position = last.position + place - len(mine)
         return Turn(position, None if last.in_s is None else last.in_s * position / last.position)
 
-    def _expected(self, usage: Usage) -> dict[int, Turn]:
+    def _mean_turns(self, usage: Usage) -> dict[int, Turn]:
         """The mean of several plays; the same queue is always told the same."""
         draw = random.Random(0)  # noqa: S311 - guards nothing
         count = max(PLAYS_MIN, min(PLAYS_MAX, PLAYED_JOBS // (len(self._jobs) + 1)))
         plays = [self._play(usage, draw) for _ in range(count)]
         turns = {number: _mean([turns[number] for turns in plays]) for number in plays[0]}
         # Where no robot that could is here, the place is the one among the jobs that they would take.
-        anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], _played(self._jobs))
+        anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], self._jobs)
         return {
             number: turn if turn.in_s is not None else Turn(anyway[number].position, None)
             for number, turn in turns.items()
@@ -222,24 +154,36 @@ class Outlook:
 
     def _play(self, usage: Usage, draw: random.Random) -> dict[int, Turn]:
         rest: defaultdict[int, float] = defaultdict(float)
+        tags: dict[int, float] = {}
         for live in self._live:
             rest[live.runner] += usage.draw_rest_s(draw, live.asked_s, live.claimed_s, live.started_s)
+            tags[live.runner] = max(live.tag, tags.get(live.runner, 0.0))
         seats = [
-            Seat(rest[number], labels)
+            Seat(rest[number], labels, tags.get(number))
             for robot, number, labels in self._robots
             if robot.online and robot.healthy
         ]
-        jobs = [Queued(number, lane, usage.draw_s(draw, asked_s)) for number, lane, asked_s in self._jobs]
-        return play(seats, jobs)
+        jobs = [replace(job, takes_s=usage.draw_s(draw, job.asked_s)) for job in self._jobs]
+        most = NEWCOMERS + len(jobs)
+        coming = self._expected.come(draw, lambda asked_s: usage.draw_s(draw, asked_s), most)
+        return play(seats, jobs, coming, self._virtual)
 
-    def _waiting_jobs(self) -> list[tuple[int, str, float]]:
-        """Number, lane and time asked for [s], in the order of the tags."""
+    def _waiting_jobs(self) -> list[Queued]:
+        """All of them, in the order of the tags; what each will take is not known yet."""
         found: list[Any] = []
         for lane in claims.waiting_lanes(self._session):
-            line = select(Job.order_key, Job.id, Job.lane, _ASKED_S).where(is_queued(Job.status))
+            line = select(Job.order_key, Job.id, Job.lane, Job.owner, _ASKED_S).where(is_queued(Job.status))
             line = line.where(Job.lane == lane).order_by(Job.order_key, Job.id).limit(LOOK_MAX)
             found += map(tuple, self._session.execute(line))
-        return [(number, lane, asked_s) for _, number, lane, asked_s in sorted(found)]
+        return [
+            Queued(number, lane, 0.0, owner, tag, asked_s)
+            for tag, number, lane, owner, asked_s in sorted(found)
+        ]
+
+    def _virtual_times(self) -> dict[str, float]:
+        lanes = Lanes(self._session)
+        named = {job.lane for job in self._jobs} | {wish.lane for wish in self._expected.wishes}
+        return {lane: lanes.virtual_time(lane) for lane in named}
 
     def _find_robots(self) -> Iterable[tuple[Robot, int, frozenset[str]]]:
         busy = {live.runner for live in self._live}
@@ -255,11 +199,11 @@ class Outlook:
             yield robot, entry.id, entry.labels
 
     def _live_jobs(self) -> list[Live]:
-        live = select(Job.runner_id, _ASKED_S, Job.claimed_at, Job.started_at).where(is_live(Job.status))
-        rows: list[Any] = list(self._session.execute(live))
+        live = select(Job.runner_id, Job.order_key, _ASKED_S, Job.claimed_at, Job.started_at)
+        rows: list[Any] = list(self._session.execute(live.where(is_live(Job.status))))
         return [
-            Live(runner, asked_s, self._since(claimed_at) or 0.0, self._since(started_at))
-            for runner, asked_s, claimed_at, started_at in rows
+            Live(runner, tag, asked_s, self._since(claimed_at) or 0.0, self._since(started_at))
+            for runner, tag, asked_s, claimed_at, started_at in rows
         ]
 
     def _since(self, moment: datetime | None) -> float | None:
@@ -267,10 +211,6 @@ class Outlook:
 
 
 _ASKED_S = Job.timeout_s * Job.sessions
-
-
-def _played(jobs: Iterable[tuple[int, str, float]]) -> list[Queued]:
-    return [Queued(*job) for job in jobs]
 
 
 def _mean(turns: list[Turn]) -> Turn:

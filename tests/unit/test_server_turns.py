@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from github_app.outlook import Queued, Seat, Turn, Usage, play
+from github_app.forward import Newcomer, Queued, Seat, Turn, play
+from github_app.outlook import Usage
 
 GOOSE, DUCK = frozenset({"pendulum", "goose"}), frozenset({"pendulum", "duck"})
 
@@ -35,6 +36,19 @@ def test_nobody_knows_when_no_robot_serves_it() -> None:
     turns = play([Seat(0.0, DUCK)], jobs("goose", "pendulum", "goose"))
     assert turns == {1: Turn(1, None), 2: Turn(1, 0.0), 3: Turn(2, None)}
     assert play([], jobs("pendulum")) == {1: Turn(1, None)}
+
+
+def test_newcomers_go_before_the_many_jobs_of_one_owner_but_count_as_nobody_s_place() -> None:
+    many = [Queued(number, "pendulum", 60.0, "bulk", 100.0 * number, 100.0) for number in range(1, 4)]
+    come = [Newcomer(at, owner, "pendulum", 60.0, 100.0) for at, owner in ((10.0, "a"), (20.0, "bulk"))]
+    turns = play([Seat(0.0, GOOSE)], many, come, {"pendulum": 100.0})
+    assert turns == {1: Turn(1, 0.0), 2: Turn(2, 120.0), 3: Turn(3, 180.0)}
+
+
+def test_an_idle_robot_waits_for_whoever_comes() -> None:
+    come = iter([Newcomer(30.0, "a", "goose", 60.0, 100.0)])
+    turns = play([Seat(0.0, GOOSE), Seat(40.0, DUCK)], jobs("duck"), come, {"goose": 0.0})
+    assert turns == {1: Turn(1, 40.0)}
 
 
 @pytest.mark.parametrize(
