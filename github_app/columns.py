@@ -63,6 +63,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime,
         dict[str, Any]: JsonColumn,
+        list[Any]: JsonColumn,
         list[str]: JsonColumn,
         list[int]: JsonColumn,
     }

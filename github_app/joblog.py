@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
+from github_app.log_times import Mark, of_stretch
 from github_app.models import Job, LogChunk
 from runner.protocol import LOG_CHUNK_MAX
 
@@ -12,7 +16,9 @@ CUT_NOTE = b"\n[The log ends here: it reached the limit of %d bytes.]\n"
 GAP_NOTE = b"\n[%d bytes of log are missing here: the runner was cut off from the server.]\n"
 
 
-def append(session: Session, job: Job, offset: int, data: bytes, *, limit: int) -> int:
+def append(
+    session: Session, job: Job, offset: int, data: bytes, *, limit: int, marks: Sequence[Mark] = ()
+) -> int:
     """Store what is new of a piece of the current attempt's log.
 
     A piece from beyond the end is not stored. Bytes past `limit` are taken note of, but dropped.
@@ -23,6 +29,7 @@ def append(session: Session, job: Job, offset: int, data: bytes, *, limit: int) 
         offset: Where the piece begins, in bytes of this attempt's whole log.
         data: The piece.
         limit: Longest log that is stored, bytes.
+        marks: When its parts were written.
 
     Returns:
         The length the server now holds (or has dropped): where the next piece has to begin.
@@ -33,21 +40,23 @@ def append(session: Session, job: Job, offset: int, data: bytes, *, limit: int) 
     fresh = data[job.log_length - offset :]
     kept = fresh[: max(0, limit - job.log_length)]
     if kept:
-        _store(session, job, job.log_length, kept)
+        _store(session, job, job.log_length, kept, marks)
     if job.log_length <= limit < end:
         _store(session, job, limit, CUT_NOTE % limit)
     job.log_length = end
     return end
 
 
-def append_last(session: Session, job: Job, offset: int, data: bytes, *, limit: int) -> None:
+def append_last(
+    session: Session, job: Job, offset: int, data: bytes, *, limit: int, marks: Sequence[Mark] = ()
+) -> None:
     """Store the last piece: nobody will fill a gap before it any more, so it is noted instead."""
     missing = offset - job.log_length
     if missing > 0 and job.log_length < limit:
         note = GAP_NOTE % missing
         append(session, job, job.log_length, note, limit=limit)
         offset = job.log_length
-    append(session, job, offset, data, limit=limit)
+    append(session, job, offset, data, limit=limit, marks=marks)
 
 
 def read(
@@ -62,8 +71,15 @@ def read(
         size: At most so many bytes.
         attempt: Which one; the latest if it is not named.
     """
-    chunks = session.execute(
-        select(LogChunk.start, LogChunk.data)
+    return read_timed(session, job, start=start, size=size, attempt=attempt)[0]
+
+
+def read_timed(
+    session: Session, job: Job, *, start: int = 0, size: int = 1 << 20, attempt: int | None = None
+) -> tuple[bytes, list[Mark]]:
+    """Like `read`, and when it was written: marks in order, none before `start`."""
+    rows = session.execute(
+        select(LogChunk.start, LogChunk.data, LogChunk.times)
         .where(
             LogChunk.job_id == job.id,
             LogChunk.attempt == (job.attempt if attempt is None else attempt),
@@ -71,8 +87,18 @@ def read(
         )
         .order_by(LogChunk.start)
     )
-    found = [chunk[max(0, start - first) :] for first, chunk in chunks if first + len(chunk) > start]
-    return b"".join(found)[:size]
+    chunks = [row for row in rows if row.start + len(row.data) > start]
+    found = b"".join(row.data[max(0, start - row.start) :] for row in chunks)[:size]
+    return found, of_stretch(_marks(chunks), start, start + len(found))
+
+
+def _marks(chunks: Iterable[Row[Any]]) -> Iterator[Mark]:
+    """A piece without times says that nothing is known of it."""
+    for row in chunks:
+        if not row.times or row.times[0][0] > row.start:
+            yield Mark(row.start, None, None)
+        for offset, number, t in row.times or ():
+            yield Mark(offset, number, t)
 
 
 def stored_length(session: Session, job: Job, attempt: int) -> int:
@@ -95,6 +121,7 @@ def count_lines(session: Session, job: Job, end: int) -> int:
     return count
 
 
-def _store(session: Session, job: Job, start: int, data: bytes) -> None:
-    session.add(LogChunk(job_id=job.id, attempt=job.attempt, start=start, data=data))
+def _store(session: Session, job: Job, start: int, data: bytes, marks: Sequence[Mark] = ()) -> None:
+    times = [list(mark) for mark in of_stretch(marks, start, start + len(data))] or None
+    session.add(LogChunk(job_id=job.id, attempt=job.attempt, start=start, data=data, times=times))
     session.flush()

@@ -10,14 +10,14 @@ import base64
 import binascii
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from github_app import claims, joblog, leaderboard
+from github_app import claims, joblog, leaderboard, log_times
 from github_app.columns import is_live
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
@@ -147,7 +147,7 @@ def heartbeat(
     job.phase = message.phase
     if message.log is not None:
         before = job.log_length
-        joblog.append(session, job, message.log.offset, _bytes(message.log), limit=rules.log_bytes_max)
+        _append(session, job, message.log, rules, joblog.append)
         if job.log_length > before:
             Database.wake(session, f"job:{job.id}")
     session.flush()
@@ -190,7 +190,7 @@ def finish(
         raise StaleFenceError(f"job {job.id} is over; discard its results")
     kind = EventKind.RECOVERED if job.lost else EventKind.FINISHED
     if message.log is not None:
-        joblog.append_last(session, job, message.log.offset, _bytes(message.log), limit=rules.log_bytes_max)
+        _append(session, job, message.log, rules, joblog.append_last)
     job.reason = message.reason
     # By way of JSON text: it turns NaN, which PostgreSQL's JSON refuses, into null.
     job.results = json.loads(message.model_dump_json(exclude={"fence", "log"}))
@@ -226,6 +226,13 @@ def reap(
             claims.drop_claim(session, job, "preparing took too long", now)
     session.flush()
     return [job.id for job in found]
+
+
+def _append(
+    session: Session, job: Job, chunk: LogChunk, rules: LeaseRules, how: Callable[..., object]
+) -> None:
+    data, marks = _bytes(chunk), log_times.of_chunk(chunk)
+    how(session, job, chunk.offset, data, limit=rules.log_bytes_max, marks=marks)
 
 
 def _bytes(chunk: LogChunk) -> bytes:

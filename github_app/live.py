@@ -31,7 +31,18 @@ from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field, ValidationError
 
-from github_app import addresses, answers, job_page, joblog, log_lines, policy, queue_page, services, story
+from github_app import (
+    addresses,
+    answers,
+    job_page,
+    joblog,
+    log_lines,
+    log_times,
+    policy,
+    queue_page,
+    services,
+    story,
+)
 from github_app.admission import Admission
 from github_app.answers import ApiError
 from github_app.channels import Channel, Channels, Source
@@ -69,10 +80,11 @@ class LinesQuery(BaseModel):
 
 
 class Lines(BaseModel):
-    """A stretch of a log: where it begins [bytes], and its lines (see `log_lines`)."""
+    """A stretch of a log: where it begins [bytes], its lines (`log_lines`) and their times (`log_times`)."""
 
     start: int
     lines: list[object]
+    times: list[list[float]]
 
 
 class Live:
@@ -142,10 +154,13 @@ def lines(job_id: int) -> Response:
     start = max(0, query.before - BACK)
     with here.db.read() as session:
         found = _visible(session.get(Job, job_id), job_id, viewer)
-        raw = joblog.read(session, found, start=start, size=query.before - start, attempt=query.attempt)
+        size = query.before - start
+        raw, marks = joblog.read_timed(session, found, start=start, size=size, attempt=query.attempt)
     if start > 0 and (cut := raw.find(b"\n") + 1):
         start, raw = start + cut, raw[cut:]
-    return answers.message(Lines(start=start, lines=[line.as_json() for line in log_lines.lines(raw)]))
+    shown = log_lines.lines(raw)
+    times = log_times.as_json(log_times.by_line(raw, start, marks, len(shown)))
+    return answers.message(Lines(start=start, lines=[line.as_json() for line in shown], times=times))
 
 
 def _visible(job: Job | None, job_id: int, viewer: Viewer) -> Job:

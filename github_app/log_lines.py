@@ -48,7 +48,10 @@ class Line:
 
 
 def lines(piece: bytes) -> list[Line]:
-    """The lines of a stretch of log; a last one without its line feed counts too."""
+    """The lines of a stretch of log; a last one without its line feed counts too.
+
+    As many as the piece has, but where a private key was removed: that leaves one.
+    """
     if not piece:
         return []
     raw = piece.decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")

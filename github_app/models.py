@@ -256,7 +256,12 @@ class JobEvent(Base):
 
 
 class LogChunk(Base):
-    """A piece of a job's log; `start` is its offset in the attempt's whole log."""
+    """A piece of a job's log.
+
+    Attributes:
+        start: Its offset in the attempt's whole log.
+        times: When its parts were written, as `log_times.Mark`s, where that is known.
+    """
 
     __tablename__ = "log_chunks"
 
@@ -265,6 +270,7 @@ class LogChunk(Base):
     attempt: Mapped[int]
     start: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+    times: Mapped[list[Any] | None]
 
     __table_args__ = (UniqueConstraint("job_id", "attempt", "start"),)
 

@@ -22,6 +22,7 @@ from github_app import (
     job_view,
     joblog,
     log_lines,
+    log_times,
     policy,
     queue_page,
     services,
@@ -76,28 +77,37 @@ class LogExcerpt:
     """The end of a log as a page begins with it.
 
     Attributes:
+        moments: When each line was written: session and time [s] in it, or None.
         start: Where it begins [bytes].
         first_line: The number of its first line.
         cursor: How far it goes: where the live stream takes over.
     """
 
     lines: list[log_lines.Line]
+    moments: log_times.Moments
     start: int
     first_line: int
     cursor: story.Cursor
+
+    @property
+    def timed(self) -> bool:
+        """Whether any line's time is known."""
+        return any(self.moments)
 
 
 def log_excerpt(session: Session, job: Job) -> LogExcerpt:
     """The last `LOG_LINES_SHOWN` lines, `LOG_BYTES_SHOWN` at most."""
     end = story.tail(session, job, numbered=True)
     start = max(0, end.offset - LOG_BYTES_SHOWN)
-    raw = joblog.read(session, job, start=start, size=end.offset - start)
+    raw, marks = joblog.read_timed(session, job, start=start, size=end.offset - start)
     if start:
         raw = raw.partition(b"\n")[2] or raw
     whole = raw.removesuffix(b"\n")
     if whole.count(b"\n") >= LOG_LINES_SHOWN:
         raw = raw[len(whole) - len(b"\n".join(whole.rsplit(b"\n", LOG_LINES_SHOWN)[1:])) :]
-    return LogExcerpt(log_lines.lines(raw), end.offset - len(raw), end.line - raw.count(b"\n"), end)
+    start, shown = end.offset - len(raw), log_lines.lines(raw)
+    moments = log_times.by_line(raw, start, marks, len(shown))
+    return LogExcerpt(shown, moments, start, end.line - raw.count(b"\n"), end)
 
 
 @blueprint.get("/jobs/<int:job_id>/log")

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from github_app import job_view, policy, robot_view, verdict
+from github_app.columns import is_live, is_queued
 from github_app.config import Settings
 from github_app.jobs import Status
 from github_app.models import Job, Repository
@@ -51,9 +52,8 @@ def message(env: Environment, session: Session, settings: Settings, viewer: View
 
 def context(session: Session, settings: Settings, viewer: Viewer) -> dict[str, Any]:
     """What `queue_content.html` needs."""
-    live = Job.status.in_([Status.CLAIMED.value, Status.RUNNING.value])
-    running = _rows(session, settings, viewer, live, Job.claimed_at)
-    waiting = _rows(session, settings, viewer, Job.status == Status.QUEUED.value, Job.order_key)
+    running = _rows(session, settings, viewer, is_live(Job.status), Job.claimed_at)
+    waiting = _rows(session, settings, viewer, is_queued(Job.status), Job.order_key)
     recent = _rows(session, settings, viewer, Job.status == Status.COMPLETED.value, Job.id.desc())
     sections = [
         {"title": "Running", "jobs": running, "none": "No robot is moving."},

@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import job_view, joblog, log_lines
+from github_app import job_view, joblog, log_lines, log_times
 from github_app.jobs import Status
+from github_app.log_times import Mark
 from github_app.models import Job, JobEvent
 
 PIECE = 32 * 1024
@@ -126,9 +127,9 @@ def following(session: Session, job: Job, cursor: Cursor, until: Cursor) -> tupl
     pieces = _events(session, job, cursor, until)
     cursor = pieces[-1].after if pieces else cursor
     while cursor.place < until.place and len(pieces) < PIECES_MAX:
-        raw = _stretch(session, job, cursor, until)
+        raw, marks = _stretch(session, job, cursor, until)
         if raw:
-            piece = _log_piece(cursor, raw)
+            piece = _log_piece(cursor, raw, marks)
             pieces.append(piece)
             cursor = piece.after
         elif cursor.attempt < until.attempt:
@@ -156,18 +157,21 @@ def _events(session: Session, job: Job, cursor: Cursor, until: Cursor) -> list[P
     return pieces
 
 
-def _stretch(session: Session, job: Job, cursor: Cursor, until: Cursor) -> bytes:
-    """The next bytes of the log: whole lines, the rest of an ended log, or a part of a very long line."""
+def _stretch(session: Session, job: Job, cursor: Cursor, until: Cursor) -> tuple[bytes, list[Mark]]:
+    """The next bytes of the log: whole lines, the rest of an ended log, or a part of a very long line.
+
+    And when they were written.
+    """
     end = until.offset
     if cursor.attempt < until.attempt:
         end = joblog.stored_length(session, job, cursor.attempt)
     size = min(PIECE, end - cursor.offset)
     if size <= 0:
-        return b""
-    raw = joblog.read(session, job, start=cursor.offset, size=size, attempt=cursor.attempt)
+        return b"", []
+    raw, marks = joblog.read_timed(session, job, start=cursor.offset, size=size, attempt=cursor.attempt)
     if cursor.offset + len(raw) >= end:
-        return raw
-    return raw[: raw.rfind(b"\n") + 1] or _whole_characters(raw)
+        return raw, marks
+    return raw[: raw.rfind(b"\n") + 1] or _whole_characters(raw), marks
 
 
 def _whole_characters(raw: bytes) -> bytes:
@@ -179,14 +183,17 @@ def _whole_characters(raw: bytes) -> bytes:
     return raw
 
 
-def _log_piece(cursor: Cursor, raw: bytes) -> Piece:
+def _log_piece(cursor: Cursor, raw: bytes, marks: list[Mark]) -> Piece:
     after = replace(cursor, offset=cursor.offset + len(raw), line=cursor.line + raw.count(b"\n"))
-    data = {
+    lines = log_lines.lines(raw)
+    data: dict[str, Any] = {
         "attempt": cursor.attempt,
         "offset": cursor.offset,
         "end": after.offset,
         "line": cursor.line,
-        "lines": [line.as_json() for line in log_lines.lines(raw)],
+        "lines": [line.as_json() for line in lines],
         "open": not raw.endswith(b"\n"),
     }
+    if times := log_times.as_json(log_times.by_line(raw, cursor.offset, marks, len(lines))):
+        data["times"] = times
     return Piece(encode("log", data, after), after)

@@ -35,7 +35,7 @@ class Recorder:
         self._dt = header.dt
         self._feed = feed
         self._on_failure = on_failure
-        self._ticks: queue.SimpleQueue[Tick | None] = queue.SimpleQueue()
+        self._ticks: queue.SimpleQueue[tuple[Tick, float] | None] = queue.SimpleQueue()
         self._writer = TrajectoryWriter(path, header)
         feed.begin(header.columns)
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
@@ -43,9 +43,10 @@ class Recorder:
 
     def push(self, tick: Tick) -> None:
         """Take a tick from the tick loop, without waiting."""
+        began_at = time.monotonic() - self._dt
         if self.first_tick_at is None:
-            self.first_tick_at = time.monotonic() - self._dt
-        self._ticks.put(tick)
+            self.first_tick_at = began_at
+        self._ticks.put((tick, began_at))
 
     def close(self) -> None:
         """Write what is left and close the recording."""
@@ -54,9 +55,10 @@ class Recorder:
 
     def _write(self) -> None:
         try:
-            while (tick := self._ticks.get()) is not None:
+            while (taken := self._ticks.get()) is not None:
+                tick, began_at = taken
                 self._writer.append(tick)
-                self._feed.push(row_of(tick))
+                self._feed.push(row_of(tick), began_at)
             self._writer.close()
         except OSError as error:
             why = f"the controller could not go on recording ({error.strerror}): free space on its disk"

@@ -88,7 +88,7 @@ class Feed:
     def __init__(self) -> None:
         self._columns: list[str] = []
         self._return: Return
-        self._rows: deque[Sequence[float]] = deque()
+        self._rows: deque[tuple[Sequence[float], float]] = deque()
         self._followers: list[Follower] = []
         self._last: bytes | None = None
         self._lock = threading.Lock()
@@ -104,9 +104,9 @@ class Feed:
         self._columns = [*columns, "return"]
         self._return = Return(columns.index("episode"), columns.index("reward"))
 
-    def push(self, row: Sequence[float]) -> None:
-        """Add the row of a tick. Called by the tick loop: no lock, no copy, no wait."""
-        self._rows.append(row)
+    def push(self, row: Sequence[float], began_at: float) -> None:
+        """Add the row of a tick, and when it began on the monotonic clock [s]: no lock, no copy, no wait."""
+        self._rows.append((row, began_at))
 
     def subscribe(self) -> Follower:
         """A new follower; of an ended feed it gets the last event alone.
@@ -147,18 +147,24 @@ class Feed:
         self._flush()
 
     def _flush(self) -> None:
-        rows: list[Sequence[float]] = [self._rows.popleft() for _ in range(len(self._rows))]
+        fresh = [self._rows.popleft() for _ in range(len(self._rows))]
         with self._lock:
             # Summed up here, where no row is missing: followers may lose some.
-            rows = [(*row, self._return.after(row)) for row in rows]
+            rows = [(*row, self._return.after(row)) for row, _ in fresh]
             if not rows or not self._followers:
                 return
-            event = encode_rows(self._columns, rows)
+            event = encode_rows(self._columns, rows, fresh[-1][1])
             for follower in self._followers:
                 follower.put(event)
 
 
-def encode_rows(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> bytes:
-    """A telemetry event as a line of JSON; a value that is not finite becomes null."""
+def encode_rows(columns: Sequence[str], rows: Sequence[Sequence[float]], at: float) -> bytes:
+    """A telemetry event as a line of JSON; a value that is not finite becomes null.
+
+    Args:
+        columns: Names of a row's values.
+        rows: A row a tick.
+        at: When the last row's tick began, on the monotonic clock [s].
+    """
     finite = [[v if math.isfinite(v) else None for v in map(float, row)] for row in rows]
-    return control.encode({"event": "telemetry", "columns": list(columns), "rows": finite})
+    return control.encode({"event": "telemetry", "columns": list(columns), "rows": finite, "at": at})

@@ -15,7 +15,8 @@ The life of one session, in the order of the calls:
    the step socket in it, and answers `SessionOpened`. The runner mounts that directory into the container.
    The clock starts with the container's first `reset`, not with `open`.
 3. `follow`: turns the connection into a stream of events until the session has ended:
-   `{"event": "telemetry", "columns": […], "rows": [[…]]}` about ten times a second (droppable), and at
+   `{"event": "telemetry", "columns": […], "rows": [[…]], "at": 12.5}` about ten times a second (droppable;
+   `at` is when the last row's tick began, by the host's monotonic clock [s], which both sides share), and at
    last `{"event": "ended", "summary": {…}}`. A follower that reads too slowly loses telemetry, never `ended`.
 4. `close`: the container has exited, or the runner wants it over (time limit, cancel). The controller
    stops the motor, closes the recording and answers the `SessionSummary`. Closing an ended session

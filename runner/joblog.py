@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from runner.log_times import LogTimes
+
 FLOOD_FACTOR = 4
 """A program that prints this many times the limit is stopped: discarding output costs the host's time."""
 
@@ -15,11 +17,15 @@ class JobLog:
     Args:
         path: Continued where it exists.
         limit: Longest log, bytes; a short note may follow.
+
+    Attributes:
+        times: When its parts were written; not kept on disk, so a restart forgets them.
     """
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path = path
         self.changed = threading.Condition()
+        self.times = LogTimes()
         self._limit = limit
         self._file = path.open("ab", buffering=0)
         self.length = self._file.tell()
@@ -33,6 +39,7 @@ class JobLog:
     def write(self, data: bytes) -> None:
         """Append what fits; the first byte that does not leaves a note."""
         with self.changed:
+            self.times.wrote(self.length)
             room = max(self._limit - self.length, 0)
             if self._discarded == 0 and len(data) > room:
                 data, self._discarded = data[:room], len(data) - room

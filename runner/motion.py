@@ -57,11 +57,13 @@ class Motion:
         """The container of one session. The session is closed before this returns."""
         ran = Ran()
         try:
-            with self._sessions.open(number, self._desk.happenings, self._tools.new_client()) as session:
-                if number == self._desk.job.sessions - 1:
-                    self._desk.outlook.expect(session.dt * session.horizon, self._plan.timeout_s)
+            desk = self._desk
+            telemetry = self._tools.new_client()
+            with self._sessions.open(number, desk.happenings, telemetry, desk.log.times) as session:
+                if number == desk.job.sessions - 1:
+                    desk.outlook.expect(session.dt * session.horizon, self._plan.timeout_s)
                 owner = self._tools.store.owner
-                spec = self._plan.container(owner, self._desk.held, self._source, self._volume, session)
+                spec = self._plan.container(owner, desk.held, self._source, self._volume, session)
                 ran = self._execute(number, spec)
         except SessionError as error:
             if ran.stopped is None:

@@ -35,8 +35,11 @@ open a session at the controller. Before, a lost lease puts the job back into th
 finish, from a thread the job cannot starve. It renews the lease by `lease_s`. New log bytes ride on it: a
 chunk starts at `offset`, counted in bytes of this attempt's whole log. The server appends what it does
 not have and answers with the length it now holds, `log_length`; the runner continues from there. A chunk from
-beyond the end is not stored, an overlap is stored once: nothing is lost, nothing is there twice. `cancel`
-in the answer is a reason to stop: the runner ends the container and finishes with `cancelled`.
+beyond the end is not stored, an overlap is stored once: nothing is lost, nothing is there twice. A chunk may
+say when within a session its parts were written (`times`, by the controller's clock): best effort, for the
+replay. An older server refuses a heartbeat that has them (422): the runner leaves them out from then on, and
+it sends them with `finish` only after a heartbeat with them was acknowledged. `cancel` in the answer is a
+reason to stop: the runner ends the container and finishes with `cancelled`.
 
 `POST jobs/{id}/telemetry` (`Telemetry` -> 204): what a live page draws, about ten posts a second. Best
 effort: it may be dropped by anyone.
@@ -71,6 +74,8 @@ MAX_BODY = 1 << 20
 """Longest request body, bytes, except `PUT` of an artifact."""
 LOG_CHUNK_MAX = 256 * 1024
 """Longest piece of log in one request, bytes before JSON encoding (base64)."""
+LOG_TIMES_MAX = 1000
+"""Most times of one piece of log."""
 WAIT_MAX_S = 50.0
 """Longest long poll [s]: below the minute after which proxies give up."""
 
@@ -220,11 +225,32 @@ class Fenced(Message):
     fence: Annotated[str, StringConstraints(max_length=100)]
 
 
+class LogTime(Message):
+    """From a byte of the log on, this is when it was written.
+
+    Attributes:
+        offset: The byte, counted in the attempt's whole log.
+        session: Number of the session; null outside of any.
+        t: Its time [s], as in the trajectory's column `t`; null before its first tick and outside of any.
+    """
+
+    offset: int = Field(ge=0)
+    session: int | None = Field(default=None, ge=0, le=999)
+    t: float | None = Field(default=None, ge=0, le=1e6)
+
+
 class LogChunk(Message):
-    """A piece of the log: `data` is base64 of raw bytes, which need not be UTF-8."""
+    """A piece of the log.
+
+    Attributes:
+        offset: Where it begins, in bytes of the attempt's whole log.
+        data: Base64 of raw bytes, which need not be UTF-8.
+        times: When its parts were written, in order; nothing is known of bytes before the first.
+    """
 
     offset: int = Field(ge=0)
     data: Annotated[str, StringConstraints(max_length=LOG_CHUNK_MAX * 4 // 3 + 4)]
+    times: list[LogTime] = Field(default=[], max_length=LOG_TIMES_MAX)
 
 
 class Heartbeat(Fenced):

@@ -9,14 +9,16 @@ import time
 from collections import deque
 from typing import Any
 
-from runner.client import ConflictError, ServerError
+from runner.client import ConflictError, RefusedError, ServerError
 from runner.happenings import Happenings, Kind
 from runner.joblog import JobLog
-from runner.protocol import LOG_CHUNK_MAX, ClaimedJob, Heartbeat, LogChunk, Telemetry
+from runner.protocol import LOG_CHUNK_MAX, ClaimedJob, Heartbeat, HeartbeatAnswer, LogChunk, Telemetry
 from runner.server import JobServer
 
 LOG_PAUSE_S = 0.5
 """New output is sent at most this often [s]: a person watching sees it as it comes."""
+LOG_SETTLE_S = 0.2
+"""New output waits so long for more of it, and for the controller's word on when it was written [s]."""
 TELEMETRY_PAUSE_S = 0.1
 TELEMETRY_ROWS_MAX = 500
 
@@ -41,6 +43,7 @@ class Pulse:
         self._job = job
         self._log = log
         self._happenings = happenings
+        self._times_taken: bool | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat {job.id}", daemon=True)
 
@@ -63,8 +66,12 @@ class Pulse:
             self._thread.join(0.1)
 
     def last_chunk(self) -> LogChunk | None:
-        """The part of the log the server has not acknowledged, as far as one message may carry it."""
-        return chunk(self._log, self.acknowledged)
+        """The part of the log the server has not acknowledged, as far as one message may carry it.
+
+        It says when its parts were written only to a server that has shown to take that: nothing may be
+        wrong with last words.
+        """
+        return chunk(self._log, self.acknowledged, timed=self._times_taken is True)
 
     def _missing(self) -> int:
         return self._log.length - self.acknowledged
@@ -89,11 +96,24 @@ class Pulse:
                 self._rest(began, pause)
 
     def _beat(self) -> None:
-        message = Heartbeat(fence=self._job.fence, phase=self.phase, log=self.last_chunk())
-        answer = self._client.heartbeat(self._job.id, message)
+        log = chunk(self._log, self.acknowledged, timed=self._times_taken is not False)
+        try:
+            answer = self._say(log)
+        except RefusedError:
+            if log is None or not log.times:
+                raise
+            self._times_taken = False  # a server from before them
+            answer = self._say(chunk(self._log, self.acknowledged))
+        else:
+            if log is not None and log.times:
+                self._times_taken = True
         self.acknowledged = answer.log_length
         if answer.cancel is not None:
             self._happenings.post(Kind.CANCELLED, answer.cancel)
+
+    def _say(self, log: LogChunk | None) -> HeartbeatAnswer:
+        message = Heartbeat(fence=self._job.fence, phase=self.phase, log=log)
+        return self._client.heartbeat(self._job.id, message)
 
     def _rest(self, began: float, pause: float) -> None:
         """Until the next beat is due, or earlier when there is output to send."""
@@ -101,13 +121,17 @@ class Pulse:
             return
         with self._log.changed:
             self._log.changed.wait_for(lambda: self._missing() > 0 or self._stopping.is_set(), pause)
-        self._stopping.wait(max(0.0, began + LOG_PAUSE_S - time.monotonic()))
+        self._stopping.wait(max(LOG_SETTLE_S, began + LOG_PAUSE_S - time.monotonic()))
 
 
-def chunk(log: JobLog, offset: int) -> LogChunk | None:
+def chunk(log: JobLog, offset: int, *, timed: bool = False) -> LogChunk | None:
     """The log from `offset` on, as much as one message carries; None where there is nothing."""
     data = log.read(offset, LOG_CHUNK_MAX) if offset < log.length else b""
-    return LogChunk(offset=offset, data=base64.b64encode(data).decode()) if data else None
+    if not data:
+        return None
+    text = base64.b64encode(data).decode()
+    times = log.times.between(offset, offset + len(data)) if timed else []
+    return LogChunk(offset=offset, data=text, times=times) if times else LogChunk(offset=offset, data=text)
 
 
 class TelemetrySender:

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from raas_gym.control import ControlClient, ControlError, SessionOpened, SessionRequest, SessionSummary
 from runner.happenings import Happenings, Kind
 from runner.hardening import JOB_UID
+from runner.log_times import LogTimes
 from runner.protocol import ClaimedJob
 from runner.pulse import TelemetrySender
 from runner.server import JobServer
@@ -60,8 +61,16 @@ class Sessions:
         self._summaries: dict[int, SessionSummary] = {}
 
     @contextmanager
-    def open(self, number: int, happenings: Happenings, telemetry: JobServer) -> Iterator[SessionOpened]:
+    def open(
+        self, number: int, happenings: Happenings, telemetry: JobServer, times: LogTimes
+    ) -> Iterator[SessionOpened]:
         """Session `number`, closed at the end of the block whatever happens in it.
+
+        Args:
+            number: Which of the job's sessions.
+            happenings: Is told of its end.
+            telemetry: Where its ticks are posted.
+            times: Is told of its clock.
 
         Raises:
             SessionError: It could not be opened, or what it came to is not known.
@@ -69,7 +78,10 @@ class Sessions:
         happenings.forget(Kind.SESSION_ENDED)
         opened = _patiently(lambda: self._control.open(self._request(number)), BUSY_S)
         sender = TelemetrySender(telemetry, self._job, number)
-        follower = threading.Thread(target=self._follow, args=(number, happenings, sender), daemon=True)
+        times.begin(number)
+        follower = threading.Thread(
+            target=self._follow, args=(number, happenings, sender, times), daemon=True
+        )
         follower.start()
         try:
             yield opened
@@ -78,6 +90,7 @@ class Sessions:
                 self._close(number)
             finally:
                 follower.join(5.0)
+                times.end()
                 sender.close()
 
     def summary(self, number: int) -> SessionSummary | None:
@@ -140,12 +153,13 @@ class Sessions:
             lambda: self._control.close(job.id, job.attempt, number, why), RESTART_S, ("unreachable",)
         )
 
-    def _follow(self, number: int, happenings: Happenings, sender: TelemetrySender) -> None:
+    def _follow(self, number: int, happenings: Happenings, sender: TelemetrySender, times: LogTimes) -> None:
         job = self._job
         try:
             for event in self._control.follow(job.id, job.attempt, number):
                 if event.get("event") == "telemetry":
                     sender.put(event)
+                    _tell_clock(event, times)
                 elif event.get("event") == "ended":
                     summary = event.get("summary")
                     reason = summary.get("reason") if isinstance(summary, dict) else None
@@ -153,6 +167,15 @@ class Sessions:
         except ControlError as error:
             logger.warning("job %s: the session is not followed any more: %s", job.id, error)
             happenings.post(Kind.SESSION_ENDED, "controller_lost")
+
+
+def _tell_clock(event: dict[str, Any], times: LogTimes) -> None:
+    """Where a telemetry event's newest tick began; an older controller does not say."""
+    at, rows, columns = event.get("at"), event.get("rows"), event.get("columns")
+    if isinstance(at, float) and rows and columns and "t" in columns:
+        t = rows[-1][columns.index("t")]
+        if t is not None:
+            times.clock(at, float(t))
 
 
 def _patiently(call: Callable[[], _T], budget_s: float, passing: tuple[str, ...] = _PASSING) -> _T:

@@ -9,7 +9,7 @@ const page = document.getElementById("job");
 const view = new LogView(page);
 
 if (page.dataset.over !== "true") watch();
-else if (document.getElementById("motion").dataset.replayable === "true") new Replay().open();
+else if (document.getElementById("motion").dataset.replayable === "true") new Replay(view).open();
 
 function watch() {
   const link = document.getElementById("link");
@@ -28,7 +28,7 @@ function watch() {
       motion.stop();
       document.getElementById("results").innerHTML = results;
       page.dataset.over = "true";
-      if (document.querySelector('#results a[href$="trajectory.npz"]')) new Replay().open({ atEnd: true });
+      if (document.querySelector('#results a[href$="trajectory.npz"]')) new Replay(view).open({ atEnd: true });
       link.hidden = true;
     },
   }, linkState(link));

@@ -1,4 +1,4 @@
-// The replay: one clock that drives pendulum, readings, charts and the address, and everything that moves the clock.
+// The replay: one clock that drives pendulum, readings, charts, log and address, and everything that moves the clock.
 
 import { Charts, library } from "./charts.js";
 import { Pendulum } from "./pendulum.js";
@@ -11,7 +11,9 @@ const TOLD_MS = 300; // between two changes of the address
 const byId = (id) => document.getElementById(id);
 
 export class Replay {
-  constructor() {
+  /** @param {LogView} log marks the lines of the moment */
+  constructor(log) {
+    this.log = log;
     this.section = byId("motion");
     this.player = byId("player");
     this.range = byId("seek");
@@ -112,6 +114,7 @@ export class Replay {
     });
     addEventListener("keydown", (event) => this.key(event));
     addEventListener("hashchange", () => this.follow());
+    this.log.replay((session, t) => this.go({ session, t }, { tell: true }));
   }
 
   play() {
@@ -155,6 +158,8 @@ export class Replay {
     const now = recording.at(this.time);
     this.pendulum.draw(now, exactly);
     this.charts?.move(this.time);
+    // What was printed after the last tick belongs to the end.
+    this.log.show(recording.session, this.time >= recording.end - 1e-6 ? Infinity : this.time);
     this.range.value = this.time;
     const text = this.time.toFixed(2);
     if (exactly || !this.playing || performance.now() - (this.written ?? 0) > 90) {
@@ -224,12 +229,17 @@ export class Replay {
   /** The address names a moment: somebody followed a link on this page, or went back. */
   async follow() {
     const asked = address();
-    if (asked.t === null) return;
+    if (asked.t === null || !(await this.go(asked))) return;
+    this.player.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Go to a moment of a session; whether there is that session. */
+  async go({ session, t }, { tell = false } = {}) {
     this.pause();
     clearTimeout(this.told.timer);
-    if (asked.session !== this.recording.session && !(await this.session(asked.session))) return;
-    this.seek(asked.t, { tell: false });
-    this.player.scrollIntoView({ block: "nearest" });
+    if (session !== this.recording.session && !(await this.session(session))) return false;
+    this.seek(t, { tell });
+    return true;
   }
 
   problem(sentence) {

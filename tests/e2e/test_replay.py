@@ -25,6 +25,8 @@ import raas_gym
 env = gym.make("RaasPendulum-v1")
 env.reset()
 for step in range({steps}):
+    if step % 10 == 0:
+        print(f"step {{step}} \\x1b[31m<b data-t=9>\\x1b[0m", flush=True)
     env.step([1.9 if step % 30 < 15 else -1.9])
 print("finished", flush=True)
 env.close()
@@ -68,6 +70,38 @@ def shown_at(page: Page, clock: str) -> None:
 def whole(page: Page) -> str:
     """How long the recording is: its program ends a few ticks before it."""
     return page.locator("#whole").inner_text()
+
+
+def test_the_cursor_marks_the_log_and_a_lines_time_moves_the_cursor(lab: Lab, job: int) -> None:
+    with visiting(lab.stack.url) as visitor:
+        page = opened(visitor, job, "#t=2.90")
+        shown_at(page, "2.90")
+        line = page.locator("#log .now")
+        expect(line).to_contain_text("step 50 <b data-t=9>")
+        assert page.locator("#log [data-t='9']").count() == 0, "what a program prints is no time"
+        page.locator("#player").focus()
+        page.keyboard.press("Home")
+        expect(line.first).to_contain_text("step 0")
+        page.keyboard.press("End")
+        expect(line).to_contain_text("finished")
+        at = page.locator("#log .line", has_text="step 30").locator("a.at")
+        assert float(at.inner_text()) == pytest.approx(1.5, abs=0.2)
+        clock = at.inner_text()
+        at.click()
+        shown_at(page, clock)
+        expect(line).to_contain_text("step 30")
+        page.wait_for_url(re.compile(rf"#t={clock}$"), timeout=EVENTLY_MS)
+        # Who scrolls by hand is left alone, until they follow again.
+        page.set_viewport_size({"width": 800, "height": 200})
+        page.locator("#log").evaluate("log => { log.scrollTop = log.scrollHeight; }")
+        expect(page.locator("#log-follow")).to_have_attribute("aria-pressed", "false")
+        page.locator("#player").focus()
+        page.keyboard.press("Home")
+        expect(line.first).to_contain_text("step 0")
+        assert page.locator("#log").evaluate("log => log.scrollTop") > 0
+        page.locator("#log-follow").click()
+        expect(line.first).to_be_in_viewport()
+        assert findings(page) == []
 
 
 def test_keys_move_everything_and_the_address_follows(lab: Lab, job: int) -> None:

@@ -82,10 +82,10 @@ def test_a_follower_who_comes_late_is_told_the_whole_return() -> None:
     feed = Feed()
     feed.begin(["reward", "episode"])
     feed.start()
-    feed.push((-1.0, 0.0))
-    feed.push((-2.0, 0.0))
+    feed.push((-1.0, 0.0), 1.0)
+    feed.push((-2.0, 0.0), 2.0)
     follower = feed.subscribe()
-    feed.push((-4.0, 0.0))
+    feed.push((-4.0, 0.0), 3.0)
     rows: list[list[float]] = []
     while not rows or rows[-1][0] != -4.0:
         event, last = follower.next(30.0)
@@ -96,6 +96,7 @@ def test_a_follower_who_comes_late_is_told_the_whole_return() -> None:
     feed.finish({"event": "ended"})
     assert told["columns"] == ["reward", "episode", "return"]
     assert rows[-1] == [-4.0, 0.0, -7.0]
+    assert told["at"] == 3.0, "when the newest tick began"
 
 
 def test_places_are_counted_by_address_and_given_back_once() -> None:

@@ -95,6 +95,38 @@ def test_the_lines_before_a_page_s_excerpt(world: World) -> None:
         assert client.get(f"/api/v1/jobs/{job_id}/lines?{query}").status_code == 422
 
 
+def test_lines_come_with_the_session_s_time_and_older_logs_without(world: World) -> None:
+    job_id = world.submit()
+    robot = world.robot()
+    job = robot.running_job()
+    first = b"preparing\nstep 0\nstep 1\nste"
+    times = [{"offset": 10, "session": 0, "t": 0.0}, {"offset": 17, "session": 0, "t": 0.05}]
+    robot.call(job, "heartbeat", log=piece(0, first) | {"times": times})
+    robot.call(job, "heartbeat", log=piece(20, first[20:]) | {"times": []})  # again, and nothing new
+    rest = b"p 2\nbye\n"
+    later = [{"offset": len(first), "session": 0, "t": 0.1}, {"offset": len(first) + 4}]
+    robot.call(job, "heartbeat", log=piece(len(first), rest) | {"times": later})
+    mixed_up = [{"offset": 37, "session": 0, "t": 9.0}, {"offset": 40, "session": 0, "t": 1.0}]
+    last = piece(len(first + rest), b"forged\ntwice\n") | {"times": mixed_up}
+    robot.call(job, "finish", conclusion="success", reason="", log=last)
+    said = [[0], [1, 0, 0.0], [2, 0, 0.05], [4]]
+    client = world.app.test_client()
+    log = first + rest + b"forged\ntwice\n"
+    assert client.get(f"/api/v1/jobs/{job_id}/lines?attempt=1&before={len(log)}").get_json()["times"] == said
+    (told_log,) = [one.data for one in told(world, job_id, Cursor(), 8) if one.event == "log"]
+    assert told_log["times"] == said
+    page = client.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert page.count('class="at"') == 2
+    assert '<a class="at" href="#t=0.05"' in page
+    old = world.submit()
+    job = robot.running_job()
+    robot.call(job, "finish", conclusion="success", reason="", log=piece(0, b"one\ntwo\n"))
+    page = client.get(f"/jobs/{old}").get_data(as_text=True)
+    assert "data-t" not in page
+    (told_log,) = [one.data for one in told(world, old, Cursor(), 8) if one.event == "log"]
+    assert "times" not in told_log
+
+
 def test_a_place_of_another_database_begins_anew(world: World) -> None:
     job_id = world.submit()
     world.cancel(job_id)
