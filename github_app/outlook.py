@@ -7,7 +7,8 @@ most it may, and neither is who will come before its turn: fair queueing puts a 
 owner who has many. So it is played several times, each job using such a share of its time as one of the last
 jobs did, others coming at random as they came in the last hour (`newcomers`), and the mean is told. (Played
 once with mean times it would be a fifth too long: of several robots, the first to be free is free before the
-mean.) The place counts those who wait now.
+mean.) The place counts those who wait now. What was played is told to everybody who asks within `KEPT`, unless
+a waiting job or a robot has changed.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Connection, Engine, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from github_app import claims, newcomers, roster
@@ -28,6 +30,7 @@ from github_app.fairness import Lanes
 from github_app.forward import Queued, Seat, Turn, play
 from github_app.jobs import Status
 from github_app.models import Job
+from github_app.newcomers import Expected
 
 ONLINE = timedelta(seconds=90)
 """A runner that was heard of within this time is online: a long poll lasts 50 s."""
@@ -38,6 +41,8 @@ LOOK_MAX = 500
 HISTORY = 100
 """Jobs that the expectation is learnt from."""
 HISTORY_MIN = 5
+KEPT = timedelta(seconds=3)
+"""How long a play of the very same queue is good."""
 NEWCOMERS = 50
 """Newcomers that are played at most, and as many again as there are jobs waiting."""
 PLAYS_MIN, PLAYS_MAX = 4, 32
@@ -55,6 +60,11 @@ class Robot:
     healthy: bool
     message: str
     seen_at: datetime | None
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether it takes jobs now."""
+        return self.online and self.healthy
 
 
 @dataclass(frozen=True)
@@ -117,15 +127,24 @@ class Outlook:
         self._live = self._live_jobs()
         self._robots = list(self._find_robots())
         self._jobs = self._waiting_jobs()
-        self._expected = newcomers.expect(session, now)
-        self._virtual = self._virtual_times()
-        self._turns = self._mean_turns(learn(session))
+        self._turns = self._told()
 
     def of(self, job: Job) -> Waiting:
         """Why this queued job waits."""
         turn = self._turns.get(job.id) or self._behind(job)
         robots = tuple(robot for robot, _, labels in self._robots if claims.serves(labels, job.lane))
         return Waiting(turn.position, robots, turn.in_s)
+
+    def _told(self) -> dict[int, Turn]:
+        """As it was told a moment ago, or played anew."""
+        bind = self._session.get_bind()
+        robots = tuple((number, labels, robot.is_fit) for robot, number, labels in self._robots)
+        live = tuple((one.runner, one.tag, one.asked_s, one.started_s is None) for one in self._live)
+        about = (tuple(self._jobs), robots, live)
+        told = _lately.get(bind)
+        if told is None or told.about != about or not timedelta(0) <= self._now - told.at < KEPT:
+            told = _lately[bind] = _Told(about, self._now, self._mean_turns(learn(self._session)))
+        return told.turns
 
     def _behind(self, job: Job) -> Turn:
         """A job that stands too far back to be played forward."""
@@ -141,9 +160,11 @@ class Outlook:
 
     def _mean_turns(self, usage: Usage) -> dict[int, Turn]:
         """The mean of several plays; the same queue is always told the same."""
+        coming = newcomers.expect(self._session, self._now)
+        virtual = self._virtual_times(coming)
         draw = random.Random(0)  # noqa: S311 - guards nothing
         count = max(PLAYS_MIN, min(PLAYS_MAX, PLAYED_JOBS // (len(self._jobs) + 1)))
-        plays = [self._play(usage, draw) for _ in range(count)]
+        plays = [self._play(usage, draw, coming, virtual) for _ in range(count)]
         turns = {number: _mean([turns[number] for turns in plays]) for number in plays[0]}
         # Where no robot that could is here, the place is the one among the jobs that they would take.
         anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], self._jobs)
@@ -152,7 +173,9 @@ class Outlook:
             for number, turn in turns.items()
         }
 
-    def _play(self, usage: Usage, draw: random.Random) -> dict[int, Turn]:
+    def _play(
+        self, usage: Usage, draw: random.Random, expected: Expected, virtual: dict[str, float]
+    ) -> dict[int, Turn]:
         rest: defaultdict[int, float] = defaultdict(float)
         tags: dict[int, float] = {}
         for live in self._live:
@@ -161,12 +184,12 @@ class Outlook:
         seats = [
             Seat(rest[number], labels, tags.get(number))
             for robot, number, labels in self._robots
-            if robot.online and robot.healthy
+            if robot.is_fit
         ]
         jobs = [replace(job, takes_s=usage.draw_s(draw, job.asked_s)) for job in self._jobs]
         most = NEWCOMERS + len(jobs)
-        coming = self._expected.come(draw, lambda asked_s: usage.draw_s(draw, asked_s), most)
-        return play(seats, jobs, coming, self._virtual)
+        coming = expected.come(draw, lambda asked_s: usage.draw_s(draw, asked_s), most)
+        return play(seats, jobs, coming, virtual)
 
     def _waiting_jobs(self) -> list[Queued]:
         """All of them, in the order of the tags; what each will take is not known yet."""
@@ -180,9 +203,9 @@ class Outlook:
             for tag, number, lane, owner, asked_s in sorted(found)
         ]
 
-    def _virtual_times(self) -> dict[str, float]:
+    def _virtual_times(self, coming: Expected) -> dict[str, float]:
         lanes = Lanes(self._session)
-        named = {job.lane for job in self._jobs} | {wish.lane for wish in self._expected.wishes}
+        named = {job.lane for job in self._jobs} | {wish.lane for wish in coming.wishes}
         return {lane: lanes.virtual_time(lane) for lane in named}
 
     def _find_robots(self) -> Iterable[tuple[Robot, int, frozenset[str]]]:
@@ -209,6 +232,17 @@ class Outlook:
     def _since(self, moment: datetime | None) -> float | None:
         return None if moment is None else (self._now - moment).total_seconds()
 
+
+@dataclass(frozen=True)
+class _Told:
+    """Turns that were played at a time, and what about: jobs, robots and what these do."""
+
+    about: tuple[object, ...]
+    at: datetime
+    turns: dict[int, Turn]
+
+
+_lately: WeakKeyDictionary[Engine | Connection, _Told] = WeakKeyDictionary()
 
 _ASKED_S = Job.timeout_s * Job.sessions
 

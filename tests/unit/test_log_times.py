@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,48 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demo.processes import wait_until
 from github_app import log_times
 from github_app.log_times import Mark
 from runner import log_times as marking
-from runner.client import RefusedError
-from runner.happenings import Happenings, Kind
 from runner.joblog import JobLog
-from runner.local_server import LocalServer
 from runner.log_times import MARKS_MAX, ON_S, LogTimes
-from runner.protocol import (
-    LOG_TIMES_MAX,
-    ClaimedJob,
-    Heartbeat,
-    HeartbeatAnswer,
-    JobLimits,
-    LogChunk,
-    LogTime,
-)
-from runner.pulse import Pulse
-
-LIMITS = JobLimits(
-    timeout_s=60,
-    prepare_s=60,
-    source_bytes_max=1000,
-    log_bytes_max=1000,
-    artifact_bytes_max=1000,
-    artifact_count_max=10,
-)
-CLAIMED = ClaimedJob(
-    id=1,
-    attempt=1,
-    fence="f",
-    repository="a/b",
-    sha="0" * 40,
-    ref="main",
-    config={},
-    sessions=1,
-    limits=LIMITS,
-    lease_s=10,
-    heartbeat_s=1,
-    url="http://raas.test/jobs/1",
-)
+from runner.protocol import LOG_TIMES_MAX, LogChunk, LogTime
 
 
 class Clock:
@@ -164,37 +127,3 @@ def test_a_runner_that_contradicts_itself_is_not_believed() -> None:
     assert len(log_times.of_chunk(chunk((0, 1.0), (5, 2.0)))) == 2
     assert log_times.of_chunk(chunk((0, 2.0), (5, 1.0))) == []
     assert log_times.of_chunk(chunk((5, 1.0), (5, 2.0))) == []
-
-
-class OldServer(LocalServer):
-    """Knows nothing of times: what it does not know it refuses."""
-
-    def heartbeat(self, job: int, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        if heartbeat.log is not None and "times" in heartbeat.log.model_fields_set:
-            raise RefusedError(422, "invalid", "log.times: extra fields are not permitted")
-        return super().heartbeat(job, heartbeat)
-
-
-@pytest.mark.parametrize(("kind", "timed"), [(LocalServer, True), (OldServer, False)])
-def test_an_older_server_gets_its_log_without_times(
-    tmp_path: Path, kind: type[LocalServer], timed: bool
-) -> None:
-    shown: list[bytes] = []
-    server = kind(tmp_path, shown.append, lambda phase: None, lambda t: None)
-    log, happenings = JobLog(tmp_path / "log", 1000), Happenings()
-    pulse = Pulse(server, CLAIMED, log, happenings)
-    log.times.begin(0)
-    log.times.clock(time.monotonic(), 0.0)
-    log.write(b"one\n")
-    first = pulse.last_chunk()
-    assert first is not None
-    assert not first.times, "nobody knows yet what this server takes"
-    pulse.start()
-    wait_until(lambda: b"".join(shown) == b"one\n", 10, "the log")
-    pulse.stop()
-    log.write(b"two\n")
-    last = pulse.last_chunk()
-    assert last is not None
-    assert bool(last.times) == timed
-    assert happenings.seen(Kind.LOST) is None
-    log.close()

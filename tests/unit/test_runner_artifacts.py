@@ -6,15 +6,21 @@ import io
 import os
 import shutil
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from demo.processes import wait_until
 from runner.artifacts import Budget, collect, copy_recorded
+from runner.client import RefusedError
+from runner.happenings import Happenings, Kind
 from runner.held import BusyError, HeldJob, Phase, Store
 from runner.joblog import JobLog
-from runner.protocol import ClaimedJob, JobLimits
+from runner.local_server import LocalServer
+from runner.protocol import ClaimedJob, Heartbeat, HeartbeatAnswer, JobLimits
+from runner.pulse import Pulse
 
 LIMITS = JobLimits(
     timeout_s=60,
@@ -222,3 +228,37 @@ def test_a_key_that_cannot_be_kept_is_a_trouble(tmp_path: Path) -> None:
     tmp_path.mkdir()
     store.claim_key()
     assert store.trouble == ""
+
+
+class OldServer(LocalServer):
+    """Knows nothing of times: what it does not know it refuses."""
+
+    def heartbeat(self, job: int, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        if heartbeat.log is not None and "times" in heartbeat.log.model_fields_set:
+            raise RefusedError(422, "invalid", "log.times: extra fields are not permitted")
+        return super().heartbeat(job, heartbeat)
+
+
+@pytest.mark.parametrize(("kind", "timed"), [(LocalServer, True), (OldServer, False)])
+def test_an_older_server_gets_its_log_without_times(
+    tmp_path: Path, held: HeldJob, kind: type[LocalServer], timed: bool
+) -> None:
+    shown: list[bytes] = []
+    server = kind(tmp_path, shown.append, lambda phase: None, lambda t: None)
+    log, happenings = JobLog(tmp_path / "log", 1000), Happenings()
+    pulse = Pulse(server, held.job, log, happenings)
+    log.times.begin(0)
+    log.times.clock(time.monotonic(), 0.0)
+    log.write(b"one\n")
+    first = pulse.last_chunk()
+    assert first is not None
+    assert not first.times, "nobody knows yet what this server takes"
+    pulse.start()
+    wait_until(lambda: b"".join(shown) == b"one\n", 10, "the log")
+    pulse.stop()
+    log.write(b"two\n")
+    last = pulse.last_chunk()
+    assert last is not None
+    assert bool(last.times) == timed
+    assert happenings.seen(Kind.LOST) is None
+    log.close()
