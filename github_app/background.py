@@ -21,6 +21,7 @@ from github_app import (
     claims,
     expiry,
     leases,
+    passport_reading,
     redelivery,
     retention,
     services,
@@ -81,6 +82,7 @@ class Background:
             Loop("queue", ("queue",), IDLE_S, lambda: offer_jobs(here)),
             Loop("redelivery", (), ROUNDS_S, lambda: redelivery.redeliver(here)),
             Loop("expiry", (), ROUNDS_S, lambda: expiry.sweep(here)),
+            Loop("passports", (), ROUNDS_S, lambda: passport_reading.learn(here)),
             Loop("retention", (), retention.INTERVAL_S, lambda: retention.sweep(here)),
             Loop("reaper", (), min(5.0, here.settings.lease_s / 4), reaper.work),
         )

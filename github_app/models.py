@@ -110,7 +110,11 @@ class Runner(Base):
 
 
 class Passport(Base):
-    """A passport that a robot came with, from `since` until the next one (`passports`)."""
+    """A passport that a robot came with, from `since` until the next one (`passports`).
+
+    Attributes:
+        content: What it says, as the header of a recording made under it has it; None until there is one.
+    """
 
     __tablename__ = "passports"
 
@@ -119,6 +123,7 @@ class Passport(Base):
     version: Mapped[str] = mapped_column(String(100))
     plant: Mapped[str] = mapped_column(String(20))
     since: Mapped[datetime]
+    content: Mapped[dict[str, Any] | None]
 
     __table_args__ = (Index("ix_passports_robot", "runner_id", "since"),)
 

@@ -7,8 +7,8 @@ most it may, and neither is who will come before its turn: fair queueing puts a 
 owner who has many. So it is played several times, each job using such a share of its time as one of the last
 jobs did, others coming at random as they came in the last hour (`newcomers`), and the mean is told. (Played
 once with mean times it would be a fifth too long: of several robots, the first to be free is free before the
-mean.) The place counts those who wait now. What was played is told to everybody who asks within `KEPT`, unless
-a waiting job or a robot has changed.
+mean.) The place counts those who wait now. What was played is told to all who ask within `KEPT`, unless a
+waiting job or a robot has changed.
 """
 
 from __future__ import annotations

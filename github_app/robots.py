@@ -13,7 +13,16 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import allowance, auth, passports, policy, robot_switches, robot_view, services
+from github_app import (
+    allowance,
+    auth,
+    passport_view,
+    passports,
+    policy,
+    robot_switches,
+    robot_view,
+    services,
+)
 from github_app.columns import is_live
 from github_app.models import Job, Repository, Runner
 from github_app.moves import utc_now
@@ -53,7 +62,8 @@ def page(name: str) -> ResponseReturnValue:
         current=current[:1],
         recent=[job for job in recent if job.completed_at],
         hidden=hidden,
-        history=history,
+        history=passport_view.entries(history),
+        parameters=passport_view.parameters(history),
         opens=opens,
         may_drain=_is_host(),
     )

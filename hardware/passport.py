@@ -71,9 +71,11 @@ class Passport(BaseModel):
     def public(self, dt: float) -> dict[str, Any]:
         """What specs and trajectories say of it, ready for JSON; `parameters` are those of `params(dt)`."""
         values = {name: getattr(self, name).value for name in BOUNDS}
+        half_widths = {name: getattr(self, name).half_width for name in BOUNDS}
+        limits = {name: list(bounds) for name, bounds in BOUNDS.items()}
         parameters = self.params(dt).as_dict()
         about = {"plant": "hardware", "robot": self.robot, "version": self.version, "created": self.created}
-        return {**about, **values, "parameters": parameters}
+        return {**about, **values, "half_widths": half_widths, "limits": limits, "parameters": parameters}
 
     def params(self, dt: float = MEASURED.dt) -> PendulumParams:
         """This robot's simulation at control period `dt` [s], behind its dead-zone compensation.

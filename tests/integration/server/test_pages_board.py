@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from server_world import Robot, World, add_repository
+from server_world import Robot, World, add_repository, session_result
 
 from github_app import leaderboard, openapi, policy, retention, tasks
 from github_app.leaderboard import Row
@@ -31,19 +31,7 @@ def run(
 def finish(
     robot: Robot, job: dict[str, Any], conclusion: str, passport: str = "simulated", **scores: float | None
 ) -> int:
-    session = {
-        "number": 0,
-        "reason": "done",
-        "message": "",
-        "steps": 400,
-        "ticks": 400,
-        "episodes": 1,
-        "late": 0,
-        "duration_s": 20.0,
-        "scores": scores,
-        "robot": "goose",
-        "passport": passport,
-    }
+    session = session_result(scores=scores, passport=passport)
     answer = robot.call(job, "finish", conclusion=conclusion, reason="", sessions=[session])
     return int(answer.status_code)
 

@@ -14,7 +14,7 @@ import pytest
 from axe import findings
 from needs import need_chromium
 from playwright.sync_api import Browser, Page, sync_playwright
-from server_world import MakeSettings, World
+from server_world import MakeSettings, World, session_result
 from werkzeug.serving import make_server
 
 from github_app import app as application
@@ -76,19 +76,7 @@ def populate(world: World) -> None:
     goose = world.robot("goose", "pendulum")
     world.submit()
     job = goose.running_job()
-    session = {
-        "number": 0,
-        "reason": "done",
-        "message": "",
-        "steps": 400,
-        "ticks": 400,
-        "episodes": 1,
-        "late": 0,
-        "duration_s": 20.0,
-        "scores": {"episode_return": -312.0, "swing_up_time": 3.1, "composite": 0.4},
-        "robot": "goose",
-        "passport": "simulated",
-    }
+    session = session_result(scores={"episode_return": -312.0, "swing_up_time": 3.1, "composite": 0.4})
     goose.call(job, "finish", conclusion="success", reason="", sessions=[session])
     world.submit()
 

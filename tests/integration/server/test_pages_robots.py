@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from server_world import MakeSettings, World, add_repository
+from server_world import MakeSettings, World, add_repository, session_result, upload
+from sqlalchemy import update
 
 from github_app import app as application
-from github_app import csrf, robot_switches, robot_view, sessions
-from github_app.models import Job, Runner
+from github_app import csrf, passport_reading, robot_switches, robot_view, sessions
+from github_app.models import Job, Runner, Turn
 from github_app.moves import utc_now
 from github_app.tokens import RunnerError
+from hardware.passport import Estimate
+from hardware.passport import Passport as Calibration
+from raas_gym.trajectory import Header, Trajectory
 
 
 def page(world: World, path: str) -> str:
@@ -159,3 +165,32 @@ def test_only_a_named_host_drains_and_resumes(hosted: World) -> None:
 def test_without_robots_the_page_says_what_to_do(world: World) -> None:
     assert "raas-server runner add" in page(world, "/robots")
     assert world.app.test_client().get("/robots/goose").status_code == 404
+
+
+def test_a_passport_is_read_from_the_first_recording_made_under_it(world: World, tmp_path: Path) -> None:
+    def learnt() -> int:
+        with world.database.write() as session:
+            session.execute(update(Turn).values(next_at=utc_now()))
+        return passport_reading.learn(world.services)
+
+    goose = world.robot("goose", "pendulum")
+    world.submit()
+    job = goose.claim(plant="hardware", passport="2026-11-20").get_json()
+    goose.call(job, "running")
+    calibrated = Calibration(version="2026-11-20", gravity=Estimate(value=28.1, half_width=0.2))
+    columns = ("theta", "theta_dot")
+    header = Header("RaasPendulum-v1", 0.05, 400, columns, ("action",), passport=calibrated.public(0.05))
+    file = tmp_path / "trajectory.npz"
+    Trajectory(header, np.zeros((3, len(header.columns)))).save_npz(file)
+    upload(world, goose, job, "trajectory.npz", file.read_bytes())
+    assert learnt() == 0, "the job has not ended"
+    result = session_result(passport="2026-11-20")
+    goose.call(job, "finish", conclusion="success", reason="", sessions=[result])
+    assert "soon after that run" in page(world, "/robots/goose")
+    assert (learnt(), learnt()) == (1, 0), "once"
+    shown = page(world, "/robots/goose")
+    assert '<b>28.1</b> <span class="size">± 0.2</span>' in shown
+    assert "5 to 200" in shown
+    goose.claim(plant="hardware", passport="2026-11-21")
+    assert learnt() == 0, "nothing was recorded under it"
+    assert "soon after that run" in page(world, "/robots/goose")
