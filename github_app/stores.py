@@ -7,6 +7,7 @@ addresses it for downloading. Objects are named by job and row number, never by 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import hmac
 import os
@@ -171,7 +172,8 @@ class FileStore:
                 _copy_checked(pieces, file, blob)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(path)
+            with contextlib.suppress(FileNotFoundError):  # another upload of the file was confirmed meanwhile
+                partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -188,7 +190,10 @@ class FileStore:
         return blob
 
     def settle(self, blob: Blob) -> None:
-        """Nothing is left over."""
+        """Uploads of the file that a server did not live to end."""
+        path = self._path(blob)
+        for partial in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+            partial.unlink(missing_ok=True)
 
     def head(self, blob: Blob, size: int) -> bytes:
         """From the file."""

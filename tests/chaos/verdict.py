@@ -153,5 +153,7 @@ def _nothing_left(campaign: Campaign) -> Iterator[str]:
     yield from (f"left by the runner: {path.name}" for path in campaign.held())
     aside = campaign.stack.data.glob("runner*/aside/*")
     yield from (f"set aside by the runner: {path.name}" for path in aside)
+    recordings = campaign.stack.data.glob("controller*/results/*")
+    yield from (f"kept by the controller: {path.name}" for path in recordings)
     temporary = (campaign.stack.data / "tmp").rglob("*")
     yield from (f"left in the temporary folder: {path.name}" for path in temporary)

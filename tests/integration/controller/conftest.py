@@ -36,9 +36,13 @@ class Daemon:
         until(self.answers)
 
     def command(self) -> list[str]:
+        return [*self.command_in(self.home), *self._arguments]
+
+    @staticmethod
+    def command_in(home: Path) -> list[str]:
         return [
-            *(COMMAND, "serve", "--name", "goose", "--data-dir", str(self.home / "data")),
-            *("--plant", "simulated", "--socket", str(self.socket), *self._arguments),
+            *(COMMAND, "serve", "--name", "goose", "--data-dir", str(home / "data")),
+            *("--plant", "simulated", "--socket", str(home / "c.sock")),
         ]
 
     def answers(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from dying import Place, start
+from dying import Command, Place
 from runner_lab import FAST, Lab, running_lab
 
 from demo.processes import wait_until
@@ -116,17 +115,15 @@ class Runners:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.log = lab.stack.data / "logs" / "runner.log"
+        log = lab.stack.data / "logs" / "runner.log"
+        self._command = Command("runner.cli:raas_runner", ("run",), lab.stack.runner_environment(), log)
         self._process: ForkServerProcess | None = None
 
-    def start(self, place: Place | None = None) -> ForkServerProcess:
-        self._process = start(self.lab.stack.runner_environment(), self.log, place)
-        return self._process
+    def start(self) -> None:
+        self._process = self._command.start()
 
     def dies(self, place: Place) -> None:
-        process = self.start(place)
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL, self.log.read_text()[-2000:]
+        self._command.dies(place)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -209,6 +209,44 @@ def test_a_claim_whose_answer_was_lost_is_given_again(server: ServerProcess, dat
     check_history(database, job_id)
 
 
+def test_a_file_whose_upload_was_cut_by_the_kill_arrives_whole_and_leaves_no_part(
+    server: ServerProcess, database: Database
+) -> None:
+    server.start()
+    add_repository(database)
+    submit(database)
+    runner = Runner(server.url, invite(database, server.url, "goose"), threading.Event())
+    wish = {"key": secrets.token_hex(16), "wait_s": 0, "robot": ROBOT, "software": "1"}
+    job = called(runner.post("claim", **wish))
+    data = secrets.token_bytes(100_000)
+    file = {"name": "log.txt", "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    assert runner.call(job, "running")
+    store = Path(server.environment["RAAS_DATA_DIR"]) / "artifacts"
+
+    def pieces() -> Iterator[bytes]:
+        yield data[:70_000]
+        while not list(store.rglob("*.partial")):
+            time.sleep(0.01)
+        server.kill()
+        yield data[70_000:]
+
+    grants = called(runner.post(f"jobs/{job['id']}/artifacts", fence=job["fence"], files=[file]))
+    with pytest.raises(requests.RequestException):
+        requests.put(grants["files"][0]["upload"]["url"], data=pieces(), timeout=10)
+    server.start()
+    granted = called(runner.post(f"jobs/{job['id']}/artifacts", fence=job["fence"], files=[file]))["files"][0]
+    assert requests.put(granted["upload"]["url"], data=data, timeout=10).ok
+    assert runner.call(job, f"artifacts/{granted['id']}/stored")
+    assert list(store.rglob("*.partial")) == []
+    assert data in [path.read_bytes() for path in store.rglob("*") if path.is_file()]
+
+
+def called(answer: requests.Response | None) -> dict[str, Any]:
+    assert answer is not None
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 def test_sigterm_answers_those_who_wait_and_ends(server: ServerProcess, database: Database) -> None:
     server.start()
     token = invite(database, server.url, "goose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from dying import Command, Place
 from postgres import Cluster
 from server_world import MakeSettings, job_request
 from sqlalchemy import MetaData, insert, inspect, select, text
@@ -166,6 +168,20 @@ def test_a_row_in_every_table_goes_down_step_by_step_and_up_again(empty: Databas
         for table, row in older.items():
             kept = {name: value for name, value in after[table].items() if name in row}
             assert kept == {name: before[table][name] for name in kept}, f"{table} from {revision}"
+
+
+def test_an_upgrade_killed_in_the_middle_is_made_whole_by_the_next(empty: Database, tmp_path: Path) -> None:
+    empty.upgrade("0001")
+    _fill(empty)
+    before = _order(empty)
+    url = empty.engine.url.render_as_string(hide_password=False)
+    environment = os.environ | {"RAAS_DATABASE_URL": url, "RAAS_DATA_DIR": str(tmp_path / "data")}
+    upgrade = Command("github_app.cli:main", ("upgrade",), environment, tmp_path / "log")
+    upgrade.dies(Place("alembic.runtime.migration:HeadMaintainer.update_to_step", number=5))
+    with empty.engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0001"
+    empty.upgrade()
+    assert _order(empty) == before
 
 
 def test_tables_that_a_newer_software_made_are_left_alone(empty: Database) -> None:

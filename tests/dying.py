@@ -1,4 +1,4 @@
-"""A real runner process that kills itself with -9 at a place of the test's choice, at exactly that moment."""
+"""A real process of ours that kills itself with -9 at exactly the moment that a test chooses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import importlib
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 from demo.processes import end_with_parent
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["runner.cli", __name__])
+_FORKING.set_forkserver_preload(["runner.cli", "hardware.cli", __name__])
 
 
 @dataclass(frozen=True)
@@ -71,24 +70,46 @@ def _die() -> NoReturn:
     raise AssertionError("alive")
 
 
-def start(environment: Mapping[str, str], log: Path, place: Place | None) -> ForkServerProcess:
-    """`raas-runner run` as a process of its own; with no place it lives."""
-    process = _FORKING.Process(target=_run, args=(dict(environment), log, place))
-    process.start()
-    return process
+@dataclass(frozen=True)
+class Command:
+    """One of our commands as a process of its own.
+
+    Attributes:
+        entry: `module:function` of the program.
+        arguments: After its name.
+        environment: All of it.
+        log: Where its output goes (appended).
+    """
+
+    entry: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+    def start(self, place: Place | None = None) -> ForkServerProcess:
+        """Start it; with no place it lives."""
+        sent = replace(self, environment=dict(self.environment))
+        process = _FORKING.Process(target=_run, args=(sent, place))
+        process.start()
+        return process
+
+    def dies(self, place: Place, seconds: float = 60.0) -> None:
+        """Start it and wait for its death in that place."""
+        process = self.start(place)
+        process.join(seconds)
+        assert process.exitcode == -signal.SIGKILL, self.log.read_text()[-2000:]
 
 
-def _run(environment: dict[str, str], log: Path, place: Place | None) -> None:
-    from runner.cli import raas_runner  # noqa: PLC0415 - there already, where processes are forked
-
+def _run(command: Command, place: Place | None) -> None:
     end_with_parent()
     os.setsid()
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    descriptor = os.open(command.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(command.environment)
+    module, _, program = command.entry.partition(":")
+    main = getattr(importlib.import_module(module), program)
     if place is not None:
         place.arm()
-    sys.argv = ["raas-runner", "run"]
-    raas_runner(["run"])
+    main(list(command.arguments))
