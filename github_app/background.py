@@ -28,6 +28,7 @@ from github_app import (
     telemetry,
     triggers,
 )
+from github_app.bests_before import PAUSE_S, BestsBefore
 from github_app.moves import utc_now
 from github_app.notices import Notices
 from github_app.services import Services
@@ -76,6 +77,7 @@ class Background:
         if self._notices is not None:
             here.telemetry.relay(self._notices.subscribe(telemetry.CHANNEL, here.telemetry.heard))
         reaper = Reaper(here)
+        bests = BestsBefore(here.db)
         loops = (
             Loop("deliveries", ("deliveries",), IDLE_S, lambda: triggers.process_pending(app)),
             Loop("checks", ("checks",), IDLE_S, lambda: checks.reconcile(app)),
@@ -83,6 +85,7 @@ class Background:
             Loop("redelivery", (), ROUNDS_S, lambda: redelivery.redeliver(here)),
             Loop("expiry", (), ROUNDS_S, lambda: expiry.sweep(here)),
             Loop("passports", (), ROUNDS_S, lambda: passport_reading.learn(here)),
+            Loop("bests", (), PAUSE_S, bests.work),
             Loop("retention", (), retention.INTERVAL_S, lambda: retention.sweep(here)),
             Loop("reaper", (), min(5.0, here.settings.lease_s / 4), reaper.work),
         )

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from server_world import Robot, World, add_repository, session_result
+from sqlalchemy import delete
 
 from github_app import leaderboard, openapi, policy, retention, tasks
+from github_app.bests_before import BestsBefore
 from github_app.leaderboard import Row
 from github_app.models import Best
 from github_app.moves import utc_now
@@ -137,3 +139,37 @@ def test_the_api_s_page_shows_every_call_and_every_message(world: World) -> None
 def test_unknown_tasks_robots_and_plants_are_not_found(world: World) -> None:
     for query in ("task=none", "on=moon", "robot=nobody"):
         assert world.app.test_client().get(f"/leaderboard?{query}").status_code == 404
+
+
+def test_jobs_from_before_the_table_are_filled_in_once_and_a_restart_goes_on(world: World) -> None:
+    goose, heron = world.robot("goose", "pendulum"), world.robot("heron", "pendulum")
+    run(world, goose, episode_return=-800.0)
+    best = run(world, heron, episode_return=-300.0)
+    run(world, goose, conclusion="cancelled", episode_return=-1.0)
+    world.submit()
+    expected = board(world)
+    with world.database.write() as session:
+        session.execute(delete(Best))
+    first = BestsBefore(world.database, step=1)
+    first.work()
+    assert [row.score for row in board(world)] == ["-800"]
+    assert not first.done
+    later = BestsBefore(world.database, step=1)  # another process, or after a restart
+    for _ in range(3):
+        assert not later.done
+        later.work()
+    assert later.done
+    assert board(world) == expected
+    assert [row.job_id for row in expected] == [best]
+    finished = BestsBefore(world.database)
+    with world.database.write() as session:
+        session.execute(delete(Best))
+    finished.work()
+    assert finished.done
+    assert board(world) == [], "it is done once"
+
+
+def test_a_new_installation_has_nothing_to_fill_in(world: World) -> None:
+    filler = BestsBefore(world.database)
+    filler.work()
+    assert filler.done
