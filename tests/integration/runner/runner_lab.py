@@ -125,6 +125,11 @@ class Lab:
             queue.cancel(session, int(number), "ada cancelled it", by="ada")
         database.engine.dispose()
 
+    def ask_for(self, number: str, sessions: int) -> None:
+        """So many sessions, of a job that waits."""
+        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database, database:
+            database.execute("UPDATE jobs SET sessions = ? WHERE id = ?", (sessions, number))
+
     def ready(self) -> None:
         """Everything that a test may have ended runs again."""
         if not self.runner.running:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -13,7 +15,7 @@ import pytest
 import requests
 from runner_lab import FAST, STEPPING, Lab, running_lab
 
-from demo.processes import wait_until
+from demo.processes import script, wait_until
 from runner.sandbox import Engine
 
 FAKETIME = Path(libfaketime.__file__).parent / "vendor" / "libfaketime" / "src" / "libfaketime.so.1"
@@ -77,6 +79,30 @@ def test_sigterm_drains(lab: Lab) -> None:
     assert lab.left_behind() == []
     lab.restart_runner()
     assert lab.until(waiting, "completed")["conclusion"] == "success"
+
+
+def test_a_host_asks_what_it_does_and_lets_it_drain(lab: Lab) -> None:
+    def command(*words: str) -> tuple[int, str]:
+        called = [script("raas-runner"), *words]
+        done = subprocess.run(
+            called, env=lab.stack.runner_environment(), capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    number = lab.push(STEPPING.format(steps=1000))
+    lab.until(number, "running")
+    status, said = command("status", "--json")
+    told = json.loads(said)
+    assert (status, told["process"]) == (0, lab.runner.pid)
+    assert told["jobs"] == [{"id": int(number), "attempt": 1, "phase": "running"}]
+    assert command("drain")[0] == 0
+    wait_until(lambda: "draining" in lab.runner.tail(3), 10, "it to be told")
+    lab.cancel(number)  # until then it would have gone on
+    wait_until(lambda: not lab.runner.running, 30, "the runner to drain")
+    assert lab.job(number)["conclusion"] == "cancelled"
+    status, said = command("status")
+    assert (status, "not running" in said) == (1, True)
+    assert command("drain") == (1, "error: no runner is running here\n")
 
 
 def test_a_second_sigterm_stops_now_and_says_so(lab: Lab) -> None:

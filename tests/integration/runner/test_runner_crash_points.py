@@ -144,10 +144,11 @@ def runners(running: Runners) -> Iterator[Runners]:
     running.kill()
 
 
-def after_deaths(runners: Runners, *places: Place) -> str:
+def after_deaths(runners: Runners, *places: Place, sessions: int = 1) -> str:
     """A job whose runner died at each of the places in turn; concluded, and nothing of it left."""
     lab = runners.lab
     number = lab.push(PROGRAM)
+    lab.ask_for(number, sessions)
     for place in places:
         runners.dies(place)
     runners.start()
@@ -213,6 +214,25 @@ def test_killed_after_the_program_ended(runners: Runners, place: Place) -> None:
 @pytest.mark.parametrize("places", points(TWICE))
 def test_killed_again_while_it_recovers(runners: Runners, places: tuple[Place, Place]) -> None:
     real_conclusion(runners, after_deaths(runners, *places))
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize(
+    ("place", "conclusion", "sessions"),
+    [
+        pytest.param(Place("raas_gym.control:ControlClient.open", number=2), "neutral", 1, id="between them"),
+        pytest.param(Place("runner.sandbox:Job.wait", "after", 2), "success", 2, id="after the last"),
+    ],
+)
+def test_killed_in_a_job_of_two_sessions(
+    runners: Runners, place: Place, conclusion: str, sessions: int
+) -> None:
+    """A session that nobody began is not made up for: the job is concluded from those that were."""
+    lab = runners.lab
+    number = after_deaths(runners, place, sessions=2)
+    assert lab.job(number)["conclusion"] == conclusion
+    assert lab.sessions(number) == sessions
+    assert {f"session-{one}/trajectory.csv" for one in range(sessions)} <= set(lab.names(number))
 
 
 def real_conclusion(runners: Runners, number: str) -> None:
