@@ -25,7 +25,7 @@ from tests.bench.report import Report
 
 JOBS = 5
 STEPS = 200
-OWNER, NAME = "ada", "ada/ten-seconds"
+OWNER = "ada"
 PROGRAM = f"""\
 import time
 began = time.time()
@@ -58,10 +58,11 @@ def main() -> None:
     with TemporaryDirectory() as folder, running(Path(folder)) as stack:
         world = stack.world
         world.user(OWNER)
-        world.repository(NAME)
-        world.install(stack.app.id, NAME)
-        for number in range(JOBS):
-            world.push(NAME, {"run.py": PROGRAM, "number": f"{number}\n"}, user=OWNER)
+        for number in range(JOBS):  # a second push to one branch would take the first out of the queue
+            name = f"{OWNER}/ten-seconds-{number}"
+            world.repository(name)
+            world.install(stack.app.id, name)
+            world.push(name, {"run.py": PROGRAM}, user=OWNER)
         wait_until(lambda: _ended(stack) == JOBS, 60 * JOBS, "the jobs to end", every_s=0.2)
         sessions = sorted(_sessions(stack), key=lambda session: session.opened)
     whole = sessions[-1].closed - sessions[0].opened
