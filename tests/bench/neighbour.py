@@ -3,7 +3,7 @@
 Its packages are built by a build backend that means harm (`build: true`), and its program then fills every
 processor it may use, its memory, its disk and its log.
 
-    python -m tests.bench.neighbour        # until it is ended; prints what it does, a line a job
+    python -m tests.bench.neighbour        # until SIGTERM; prints what it does, a line a job
 
 Nothing here is pinned, niced or held back: the walls are the product's own.
 """
@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,15 +90,15 @@ def repository(folder: Path) -> Path:
     return folder
 
 
-def serve(ring: Arena, index: PackageServer, folder: Path) -> None:
-    """One job after the other; the layer is made anew each time."""
+def serve(ring: Arena, index: PackageServer, folder: Path, leave: threading.Event) -> None:
+    """One job after the other until told to leave; the layer is made anew each time."""
     index.add(source_package("harm", "1.0", BACKEND))
     rules = PackageRules(index=[index.url], build=True, size_mb=256)
     settings = ring.tools.settings.model_copy(update={"packages": rules})
     ring.tools = replace(ring.tools, settings=settings)
     ring.limits = {**ring.limits, "log_bytes_max": 10_000_000}  # as a server allows: a flood lasts as long
     print("ready", flush=True)
-    while True:
+    while not leave.is_set():
         ended = ring.run(folder)
         built = "harm==1.0" in ended.log
         print(f"{'built' if built else 'not built'}, {ended.finish.reason}", flush=True)
@@ -105,14 +106,12 @@ def serve(ring: Arena, index: PackageServer, folder: Path) -> None:
 
 
 def main() -> None:
-    """Until SIGTERM, which leaves nothing behind."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    """Until SIGTERM, which lets the job at hand end."""
+    leave = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: leave.set())
     scratch = tempfile.TemporaryDirectory(prefix="raas-neighbour-")
     with scratch as folder, serving() as index, arena() as ring:
-        try:
-            serve(ring, index, repository(Path(folder) / "harm"))
-        finally:
-            ring.leftovers()
+        serve(ring, index, repository(Path(folder) / "harm"), leave)
 
 
 if __name__ == "__main__":

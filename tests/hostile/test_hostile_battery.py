@@ -38,10 +38,12 @@ def _cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("name", "expected"), list(_cases()))
-def test_it_is_contained_and_told(name: str, expected: dict[str, Any], ring: Arena) -> None:
+def test_it_is_contained_and_told(name: str, expected: dict[str, Any], ring: Arena, runtime: str) -> None:
+    if runtime:
+        expected = expected | expected.get("gvisor", {})
     ended = ring.run(REPOSITORIES / name)
-    assert "BREACH" not in ended.log
-    assert ended.finish.conclusion.value == expected["conclusion"], ended.finish.reason
+    assert set(re.findall("BREACH: (.*)", ended.log)) <= set(expected.get("granted", []))
+    assert re.fullmatch(expected["conclusion"], ended.finish.conclusion.value), ended.finish.reason
     assert re.fullmatch(expected["reason"], ended.finish.reason), ended.finish.reason
     assert expected.get("log", "") in ended.log
     _check_results(ended, expected)
