@@ -21,8 +21,9 @@ from github_app.stores import UPLOAD_VALID_S, Blob, Delivery, StoreError, Upload
 from runner.protocol import ArtifactUpload
 
 DOWNLOAD_VALID_S = 300
-PIECE = 1 << 16
+PIECE = 1 << 18
 
+_PROBE = b"probe"
 _ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
 
 
@@ -68,16 +69,47 @@ class S3Store:
             return ""
         return f"{parts.scheme}://{parts.netloc}"
 
+    @cached_property
+    def verifies(self) -> bool:
+        """Whether the store refuses content of another SHA-256 than is claimed; found by trying.
+
+        Amazon's does. Some keep whatever checksum the uploader claims (rclone's does).
+
+        Raises:
+            StoreError: It does not answer now.
+        """
+        if self._amazon:
+            return True
+        name = self._object(Blob(f"probe-{secrets.token_hex(4)}", 0, ""))
+        try:
+            refused = self._refuses(name)
+            if refused:
+                self._client.put_object(**name, Body=_PROBE, ChecksumSHA256=_checksum(_PROBE))
+            head = self._client.head_object(**name, ChecksumMode="ENABLED")
+            self._client.delete_object(**name)
+        except _ERRORS as error:
+            raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
+        return refused and head.get("ChecksumSHA256") == _checksum(_PROBE)
+
+    def _refuses(self, name: dict[str, str]) -> bool:
+        try:
+            self._client.put_object(**name, Body=_PROBE, ChecksumSHA256=_checksum(b"another"))
+        except ClientError as error:
+            if _status(error) != 400:
+                raise
+            return True
+        return False
+
     def upload(self, blob: Blob) -> ArtifactUpload:
         """A presigned PUT. Length, type and claimed SHA-256 are signed, so the store refuses others.
 
-        Amazon's also refuses a content of another SHA-256. Others need not, and would then let the address be
-        used again, as long as it is valid, to put something else in a confirmed file's place. There the
-        address is that of a waiting place, out of which `confirm` copies.
+        One that does not look at the content would let the address be used again, as long as it is valid, to
+        put something else in a confirmed file's place. There the address is that of a waiting place, out of
+        which `confirm` copies.
         """
         checksum = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
         parameters = {
-            **self._object(blob if self._amazon else _waiting(blob)),
+            **self._object(blob if self.verifies else _waiting(blob)),
             "ContentLength": blob.size,
             "ContentType": "application/octet-stream",
             "ChecksumSHA256": checksum,
@@ -91,32 +123,28 @@ class S3Store:
         return ArtifactUpload(url=url, headers=headers)
 
     def confirm(self, blob: Blob) -> Blob:
-        """By Amazon's own checksum; any other store is made to copy the file and to hand the copy over once.
+        """By the store's own checksum; one that has none has to copy the file and to hand the copy over once.
 
-        Some keep the checksum that the uploader claims without looking at the content (rclone's does). The
-        copy has a name of its own to which no address was ever signed, so what was looked at stays.
+        The copy has a name of its own to which no address was ever signed, so what was looked at stays.
         """
-        arrived = blob if self._amazon else _waiting(blob)
         try:
-            head = self._client.head_object(**self._object(arrived), ChecksumMode="ENABLED")
-            if head["ContentLength"] != blob.size:
-                raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
-            kept = blob if self._amazon else self._copied(blob)
-            known = head.get("ChecksumSHA256") if self._amazon else None
-            found = base64.b64decode(known).hex() if known else self._digest(kept)
-            if found != blob.sha256 and kept != blob:
+            kept = blob if self.verifies else self._copied(blob)
+            size, sha256 = self._told(blob) if self.verifies else self._read(kept)
+            if (size, sha256) != (blob.size, blob.sha256) and kept != blob:
                 self._client.delete_object(**self._object(kept))
         except _ERRORS as error:
             if _status(error) == 404:
                 raise UploadRefusedError("the file has not been uploaded; PUT it first") from error
             raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
-        if found != blob.sha256:
+        if size != blob.size:
+            raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
+        if sha256 != blob.sha256:
             raise UploadRefusedError("the content is not what was offered: its SHA-256 differs")
         return kept
 
     def settle(self, blob: Blob) -> None:
         """Remove what waits; `remove_job` gets what stays because the store is away."""
-        if not self._amazon:
+        if not self.verifies:
             with contextlib.suppress(*_ERRORS):
                 self._client.delete_object(**self._object(_waiting(blob)))
 
@@ -170,18 +198,31 @@ class S3Store:
                 f"cannot write to the bucket {self._bucket} ({error});"
                 " check RAAS_ARTIFACTS, RAAS_S3_ENDPOINT_URL and the AWS_… credentials"
             ) from error
-        return f"artifacts are kept in s3://{self._bucket}/{self._prefix}"
+        way = (
+            "it checks uploads itself"
+            if self.verifies
+            else "it checks no uploads: each is copied and read once"
+        )
+        return f"artifacts are kept in s3://{self._bucket}/{self._prefix}; {way}"
 
     def _copied(self, blob: Blob) -> Blob:
         kept = replace(blob, key=f"{blob.key}-{secrets.token_hex(8)}")
         self._client.copy_object(**self._object(kept), CopySource=self._object(_waiting(blob)))
         return kept
 
-    def _digest(self, blob: Blob) -> str:
-        digest = hashlib.sha256()
+    def _told(self, blob: Blob) -> tuple[int, str]:
+        """Size and SHA-256 as a store says that checked both; read where it does not say."""
+        head = self._client.head_object(**self._object(blob), ChecksumMode="ENABLED")
+        known = head.get("ChecksumSHA256")
+        return (head["ContentLength"], base64.b64decode(known).hex()) if known else self._read(blob)
+
+    def _read(self, blob: Blob) -> tuple[int, str]:
+        """Size and SHA-256 of what is there."""
+        size, digest = 0, hashlib.sha256()
         for piece in self._client.get_object(**self._object(blob))["Body"].iter_chunks(PIECE):
+            size += len(piece)
             digest.update(piece)
-        return digest.hexdigest()
+        return size, digest.hexdigest()
 
     def _object(self, blob: Blob) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._named(blob.key)}
@@ -193,6 +234,11 @@ class S3Store:
 def _waiting(blob: Blob) -> Blob:
     """Where it is uploaded to, until it is confirmed."""
     return replace(blob, key=f"{blob.key}.waiting")
+
+
+def _checksum(content: bytes) -> str:
+    """As the S3 protocol writes a SHA-256."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _status(error: Exception) -> int:

@@ -25,7 +25,7 @@ LOG_NAME = "log.txt"
 _OFFER_MAX = 500
 _COPY = 64 * 1024
 _PUT_TRIES = 4
-_PUT_AT_ONCE = 2
+_AT_ONCE = 4
 
 
 class TarStream:
@@ -149,7 +149,9 @@ def upload(client: Client, job: int, fence: str, folder: Path) -> None:
 
 
 def _upload_some(client: Client, job: int, fence: str, folder: Path, files: list[Path]) -> None:
-    offer = ArtifactsOffer(fence=fence, files=[_offer(folder, path) for path in files])
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        offers = list(pool.map(lambda path: _offer(folder, path), files))
+    offer = ArtifactsOffer(fence=fence, files=offers)
     paths = dict(zip((item.name for item in offer.files), files, strict=True))
     failure: UnreachableError | None = None
     for _ in range(_PUT_TRIES):
@@ -167,19 +169,28 @@ def _put_all(
 ) -> UnreachableError | None:
     """Upload the files; an upload that failed is an answer here, the others go on.
 
-    While one is sent, the server looks at the one before.
+    While some are sent, the server looks at others.
     """
     failure = None
-    with ThreadPoolExecutor(_PUT_AT_ONCE) as pool:
-        sent = {pool.submit(client.put, item.upload, path): item for item, path in files if item.upload}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        sent = [pool.submit(_put, client, job, fence, item, path) for item, path in files]
         for done in as_completed(sent):
             try:
                 done.result()
             except UnreachableError as error:
                 failure = error
-            else:
-                client.stored(job, sent[done].id, fence)
     return failure
+
+
+def _put(client: Client, job: int, fence: str, item: ArtifactGrant, path: Path) -> None:
+    if item.upload is None:
+        return
+    client.put(item.upload, path)
+    own = client.twin()
+    try:
+        own.stored(job, item.id, fence)
+    finally:
+        own.close()
 
 
 def _offer(folder: Path, path: Path) -> ArtifactOffer:

@@ -99,6 +99,7 @@ class Client:
 
     def __init__(self, server: str, token: str = "", stopping: threading.Event | None = None) -> None:
         self.server = server.rstrip("/")
+        self._token = token
         self._stopping = stopping or threading.Event()
         self._clock_ahead_s: float | None = None
         self._http = requests.Session()
@@ -111,6 +112,10 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self._http.close()
+
+    def twin(self) -> Client:
+        """Another one like it, for another thread."""
+        return Client(self.server, self._token, self._stopping)
 
     def register(self, token: str) -> Registered:
         """Exchange the one-time token for the runner's own."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import postgres as pg
 import pytest
 import s3_server
+from checking_store import checking
 from needs import need
 from server_world import MakeSettings, World
 
@@ -103,14 +104,21 @@ def world(make_settings: MakeSettings, database_url: str) -> Iterator[World]:
     application.close(app)
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture
+def checking_s3(s3: str) -> Iterator[str]:
+    """One that looks at what it is given."""
+    with checking(s3) as address:
+        yield address
+
+
+@pytest.fixture(params=["file", "s3", "checking_s3"])
 def world_over_each_store(
     request: pytest.FixtureRequest, make_settings: MakeSettings, sqlite_template: Path
 ) -> Iterator[World]:
     """An application over each kind of store."""
     settings = make_settings()
-    if request.param == "s3":
-        settings = make_settings(**s3_server.settings(request.getfixturevalue("s3")))
+    if request.param != "file":
+        settings = make_settings(**s3_server.settings(request.getfixturevalue(request.param)))
     (settings.data_dir / "raas.sqlite3").write_bytes(sqlite_template.read_bytes())
     app = application.create_app(settings)
     yield World(app)

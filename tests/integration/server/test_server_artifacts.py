@@ -173,6 +173,23 @@ def test_addresses_are_signed_for_where_browsers_are(s3: str, make_settings: Mak
     assert store.address(Blob("k", 1, "0" * 64), Delivery("a/b", "inline")).startswith(f"{outside}/bucket/k?")
 
 
+def test_a_store_that_checks_uploads_needs_no_copy(
+    s3: str, checking_s3: str, make_settings: MakeSettings
+) -> None:
+    blob = Blob("jobs/7/1", 3, hashlib.sha256(b"abc").hexdigest())
+    kept, said = {}, {}
+    for address in (s3, checking_s3):
+        store = stores.open_store(make_settings(ARTIFACTS="s3://bucket/checks", S3_ENDPOINT_URL=address))
+        sent = store.upload(blob)
+        requests.put(sent.url, data=b"abc", headers=sent.headers, timeout=10).raise_for_status()
+        kept[address], said[address] = store.confirm(blob), store.check()
+        assert store.head(kept[address], 9) == b"abc"
+    assert kept[checking_s3] == blob
+    assert "checks uploads itself" in said[checking_s3]
+    assert kept[s3] != blob
+    assert "checks no uploads" in said[s3]
+
+
 def test_an_upload_address_grows_old(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     store = stores.open_store(make_settings())
     assert isinstance(store, stores.FileStore)
