@@ -97,12 +97,13 @@ class Stack:
         self.world = World.from_data_dir(data)
 
     def make_app(self) -> None:
-        """The App as `app.yml` describes it, its webhook pointing at our server."""
+        """The App as `app.yml` describes it, its webhook and its sign-in pointing at our server."""
         self.app = self.world.app(
             "raas",
             webhook_url=f"{self.ways.get('github', self.url)}/webhooks/github",
             webhook_secret=secrets.token_hex(20),
             manifest=REPOSITORY / "app.yml",
+            callback_urls=[f"{self.ways.get('github', self.url)}/sign-in/done"],
         )
 
     def server_environment(self, number: int = 1) -> dict[str, str]:

@@ -36,7 +36,7 @@ export class LogView {
   }
 
   wire() {
-    document.getElementById("log-tools").hidden = false;
+    document.getElementById("log-tools").hidden = this.box.hidden;
     this.earlier.hidden = this.first <= 1;
     this.earlier.addEventListener("click", () => this.back());
     this.search.addEventListener("input", () => this.find());
@@ -156,7 +156,7 @@ export class LogView {
   add(fresh) {
     const added = [...fresh.children];
     this.box.append(fresh);
-    this.box.hidden = false;
+    this.box.hidden = document.getElementById("log-tools").hidden = false;
     this.box.classList.toggle("timed", this.marks.length > 0);
     this.none.hidden = true;
     if (this.search.value) this.find(added);
