@@ -116,6 +116,7 @@ class Lanes:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._robots: dict[int, frozenset[str]] | None = None
+        self._served_by: dict[str, frozenset[int]] = {}
         self._heads: dict[str, float] | None = None
 
     def virtual_time(self, lane: str) -> float:
@@ -128,35 +129,36 @@ class Lanes:
 
     def alike(self, lane: str) -> list[str]:
         """The lane, and those with waiting jobs that exactly the same robots serve."""
-        serving = self._serving(lane)
-        others = self.heads() if serving else ()
-        return [lane, *(other for other in others if other != lane and self._serving(other) == serving)]
+        others = [other for other in self.heads() if other != lane]
+        if not others or not (serving := self._serving(lane)):
+            return [lane]
+        return [lane, *(other for other in others if self._serving(other) == serving)]
 
     def _serving(self, lane: str) -> frozenset[int]:
-        return frozenset(robot for robot, labels in self.robots().items() if claims.serves(labels, lane))
+        if lane not in self._served_by:
+            robots = self.robots().items()
+            self._served_by[lane] = frozenset(robot for robot, has in robots if claims.serves(has, lane))
+        return self._served_by[lane]
 
     def _around(self, lane: str) -> float:
         """The tag that the robots which serve the lane have come to."""
-        serving = self._serving(lane)
         live = self._session.execute(select(Job.runner_id, Job.order_key).where(is_live(Job.status)))
         busy: dict[int, float] = {}
         for robot, tag in live:
-            if robot in serving:
+            if robot in self._serving(lane):
                 busy[robot] = max(tag, busy.get(robot, 0.0))
         if busy:
             return min(busy.values())
         # Where no robot serves the lane yet, the next to come may serve every other one too.
         heads = self.heads().items()
-        waiting = [tag for other, tag in heads if not serving or self.share_a_robot(lane, other)]
+        waiting = [tag for other, tag in heads if self.share_a_robot(lane, other) or not self._serving(lane)]
         if waiting:
             return min(waiting)
         return self._first(select(func.max(Owner.latest_tag)))  # nobody waits: all begin anew, abreast
 
     def share_a_robot(self, one: str, other: str) -> bool:
         """Whether some robot serves both lanes."""
-        return one == other or any(
-            claims.serves(labels, one) and claims.serves(labels, other) for labels in self.robots().values()
-        )
+        return one == other or not self._serving(one).isdisjoint(self._serving(other))
 
     def robots(self) -> dict[int, frozenset[str]]:
         """What each runner answers to."""

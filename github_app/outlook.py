@@ -14,8 +14,8 @@ waiting job or a robot has changed.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 from github_app import claims, newcomers, roster
 from github_app.columns import is_live, is_queued
 from github_app.fairness import Lanes
-from github_app.forward import Queued, Seat, Turn, play
+from github_app.forward import SPARE_ROBOTS, Queued, Seat, Turn, named_labels, play
 from github_app.jobs import Status
 from github_app.models import Job
 from github_app.newcomers import Expected
@@ -164,7 +164,8 @@ class Outlook:
         virtual = self._virtual_times(coming)
         draw = random.Random(0)  # noqa: S311 - guards nothing
         count = max(PLAYS_MIN, min(PLAYS_MAX, PLAYED_JOBS // (len(self._jobs) + 1)))
-        plays = [self._play(usage, draw, coming, virtual) for _ in range(count)]
+        fit = self._enough(virtual)
+        plays = [self._play(fit, usage, draw, coming, virtual) for _ in range(count)]
         turns = {number: _mean([turns[number] for turns in plays]) for number in plays[0]}
         # Where no robot that could is here, the place is the one among the jobs that they would take.
         anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], self._jobs)
@@ -173,19 +174,32 @@ class Outlook:
             for number, turn in turns.items()
         }
 
+    def _enough(self, lanes: Collection[str]) -> list[tuple[int, frozenset[str]]]:
+        """Number and labels of the fit robots, but no more idle ones of a kind than a play looks at."""
+        named = named_labels(lanes)
+        idle: Counter[frozenset[str]] = Counter()
+        found = []
+        for robot, number, labels in self._robots:
+            kind = labels & named
+            idle[kind] += robot.is_fit and not robot.busy
+            if robot.is_fit and (robot.busy or idle[kind] <= len(self._jobs) + SPARE_ROBOTS):
+                found.append((number, kind))
+        return found
+
     def _play(
-        self, usage: Usage, draw: random.Random, expected: Expected, virtual: dict[str, float]
+        self,
+        robots: Iterable[tuple[int, frozenset[str]]],
+        usage: Usage,
+        draw: random.Random,
+        expected: Expected,
+        virtual: dict[str, float],
     ) -> dict[int, Turn]:
         rest: defaultdict[int, float] = defaultdict(float)
         tags: dict[int, float] = {}
         for live in self._live:
             rest[live.runner] += usage.draw_rest_s(draw, live.asked_s, live.claimed_s, live.started_s)
             tags[live.runner] = max(live.tag, tags.get(live.runner, 0.0))
-        seats = [
-            Seat(rest[number], labels, tags.get(number))
-            for robot, number, labels in self._robots
-            if robot.is_fit
-        ]
+        seats = [Seat(rest[number], labels, tags.get(number)) for number, labels in robots]
         jobs = [replace(job, takes_s=usage.draw_s(draw, job.asked_s)) for job in self._jobs]
         most = NEWCOMERS + len(jobs)
         coming = expected.come(draw, lambda asked_s: usage.draw_s(draw, asked_s), most)

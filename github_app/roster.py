@@ -6,12 +6,13 @@ So only what is needed is read, no objects are made of the rows, and what their 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from github_app import claims
@@ -20,8 +21,7 @@ from github_app.models import Runner
 REMEMBERED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A runner that has told of its robot.
 
     Attributes:
@@ -40,11 +40,13 @@ class Entry:
     ruled: bool
 
 
+_LABELS = cast(Runner.labels, Text)  # read once for all runners that have the same
+
 _KNOWN = (
     select(
         Runner.id,
         Runner.name,
-        Runner.labels,
+        _LABELS,
         Runner.robot["kind"].as_string(),
         Runner.robot["plant"].as_string(),
         Runner.robot["healthy"].as_boolean(),
@@ -63,14 +65,14 @@ def entries(session: Session) -> Iterator[Entry]:
     for number, name, labels, kind, plant, healthy, drained, message, seen_at, ruled in session.execute(
         _KNOWN
     ):
-        served = _served(name, tuple(labels), kind, plant)
+        served = _served(name, labels, kind, plant)
         yield Entry(number, name, served, healthy, drained, message or "", seen_at, ruled)
 
 
 _ANSWERING = select(
     Runner.id,
     Runner.name,
-    Runner.labels,
+    _LABELS,
     Runner.robot["kind"].as_string(),
     Runner.robot["plant"].as_string(),
 ).where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
@@ -79,11 +81,11 @@ _ANSWERING = select(
 def answering(session: Session) -> dict[int, frozenset[str]]:
     """What each of them answers to, by its number."""
     return {
-        number: _served(name, tuple(labels), kind, plant)
+        number: _served(name, labels, kind, plant)
         for number, name, labels, kind, plant in session.execute(_ANSWERING)
     }
 
 
 @lru_cache(REMEMBERED)
-def _served(name: str, labels: tuple[str, ...], kind: str, plant: str) -> frozenset[str]:
-    return claims.all_labels(name, labels, kind, plant)
+def _served(name: str, labels: str, kind: str, plant: str) -> frozenset[str]:
+    return claims.all_labels(name, json.loads(labels), kind, plant)
