@@ -73,7 +73,10 @@ def check_caller() -> None:
             f"this server speaks {PROTOCOL_HEADER} {PROTOCOL_VERSION}, you {spoken or 'none'};"
             " install the version of raas that the server runs",
         )
-    if request.endpoint != "api.register":
+    if request.endpoint == "api.claim":
+        with services.current().dispatcher.door:
+            g.runner_id = _bearer()
+    elif request.endpoint != "api.register":
         g.runner_id = _bearer()
 
 
@@ -121,11 +124,13 @@ def claim() -> Response:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
     # Those who began together, after a start of the server, do not all come back in the same second.
     deadline = time.monotonic() + wish.wait_s * random.uniform(SPREAD, 1)  # noqa: S311 - guards nothing
-    runner = _runner(here, request_.runner_id)
-    rules = allowance.robot_rules(runner)
-    _note(here, runner, _in_hours(rules, request_))
+    with here.dispatcher.door:
+        runner = _runner(here, request_.runner_id)
+        rules = allowance.robot_rules(runner)
+        _note(here, runner, _in_hours(rules, request_))
     with here.dispatcher.waiting(runner.id, _labels(runner, rules, request_)) as waiter:
-        job = _try_claim(here, rules, request_)
+        with here.dispatcher.door:
+            job = _try_claim(here, rules, request_)
         while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
             if waiter.wait(left):
                 job = _try_claim(here, rules, request_)

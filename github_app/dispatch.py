@@ -14,6 +14,9 @@ from contextlib import contextmanager
 
 from github_app.claims import parts, serves
 
+ENTER_AT_ONCE = 8
+"""Runners that are asked in at a time; fewer than the process has connections to its database."""
+
 
 class Waiter:
     """One runner's place in the waiting room.
@@ -54,9 +57,16 @@ class Waiter:
 
 
 class Dispatcher:
-    """The waiting room. Safe for threads and greenlets."""
+    """The waiting room. Safe for threads and greenlets.
+
+    Attributes:
+        door: Who comes passes it with each question to the database before the wait: where two thousand come
+            at once, after a restart, they stand in line there, and webhooks, heartbeats and pages do not.
+        closed: The server ends.
+    """
 
     def __init__(self) -> None:
+        self.door = threading.BoundedSemaphore(ENTER_AT_ONCE)
         self._lock = threading.Lock()
         self._waiters: dict[int, Waiter] = {}
         self._by_label: defaultdict[str, dict[int, Waiter]] = defaultdict(dict)

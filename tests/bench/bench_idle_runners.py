@@ -1,10 +1,11 @@
 """Two thousand idle runners on one server: what each costs, and how soon a push reaches one of them.
 
 One server process as `raas-server serve` runs it, on PostgreSQL, the stand-in for GitHub, from which it reads
-the repository's files, and a process of its own for the runners, which long-poll over a connection each. The
-clock starts before a push's signed webhook is sent to the server, and stops when a runner has the answer to
-its claim. All share this machine's cores. First with an empty database, then with 100,000 jobs of history and
-10,000 queued for robots that are not here (`bench_history`). `--runners` and `--jobs` make it smaller.
+the repository's files, and a process of its own for the runners, which long-poll over a connection each
+(`crowd`). The clock starts before a push's signed webhook is sent to the server, and stops when a runner has
+the answer to its claim. All share this machine's cores. First with an empty database, then with 100,000 jobs
+of history and 10,000 queued for robots that are not here (`bench_history`). `--runners` and `--jobs` make it
+smaller.
 """
 
 from __future__ import annotations
@@ -29,10 +30,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import gevent
 import psycopg
 import requests
-from gevent import monkey
 from sqlalchemy import insert
 
 from demo.processes import end_with_parent, wait_until
@@ -41,8 +40,7 @@ from github_app import tokens
 from github_app.db import Database
 from github_app.models import Runner
 from github_app.moves import utc_now
-from runner.protocol import PREFIX
-from tests.bench import bench_history
+from tests.bench import bench_history, crowd
 from tests.bench.report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -57,7 +55,6 @@ BAR_S = 0.25
 WAIT_S = 50
 OWNER, NAME = "ada", "ada/spoon"
 FILES = {".raas.yml": "version: 1\nrobot: pendulum\n", "run.py": "print('hello')\n"}
-ROBOT = {"kind": "pendulum", "plant": "simulated", "env_ids": [], "healthy": True, "passport": "simulated"}
 
 
 @dataclass(frozen=True)
@@ -107,28 +104,8 @@ def allow_many_files() -> None:
 def runners(url: str, names: list[str], pipe: Connection, polls: Any) -> None:
     """A process of runners: each waits, says when it got which job, gives it back as finished, and waits."""
     end_with_parent()
-    monkey.patch_all(ssl=False)  # `requests` has imported that already, and nobody needs it
     allow_many_files()
-    gevent.joinall([gevent.spawn(_one, url, token, pipe, polls) for token in names])
-
-
-def _one(url: str, token: str, pipe: Connection, polls: Any) -> None:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.update({"RAAS-Protocol": "1", "Authorization": f"Bearer {token}"})
-    while True:
-        wish = {"key": secrets.token_hex(16), "wait_s": WAIT_S, "robot": ROBOT, "software": "1"}
-        polls.value += 1
-        try:
-            answer = session.post(f"{url}{PREFIX}/claim", json=wish, timeout=90)
-        except requests.RequestException:
-            gevent.sleep(1)
-            continue
-        if answer.status_code == 200:
-            job = answer.json()
-            pipe.send((job["sha"], time.time()))
-            body = {"fence": job["fence"], "conclusion": "failure", "reason": "bench"}
-            session.post(f"{url}{PREFIX}/jobs/{job['id']}/finish", json=body, timeout=90)
+    crowd.run(url, names, WAIT_S, pipe, polls)
 
 
 def add_runners(database: Database, count: int) -> list[str]:
@@ -219,10 +196,10 @@ def measure(
     here, there = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
     polls = context.Value("q", 0, lock=False)
-    crowd = context.Process(target=runners, args=(stack.url, names, there, polls), daemon=True)
+    process = context.Process(target=runners, args=(stack.url, names, there, polls), daemon=True)
     server, postgres = stack.processes["server"].pid, cluster.pid
     before = memory_kib(server)
-    crowd.start()
+    process.start()
     try:
         wait_until(lambda: heard_of(database) == many.runners, 180, "all runners")
         report.add(
@@ -239,8 +216,8 @@ def measure(
         report.add("CPU of an idle poll, PostgreSQL, ms", 1000 * (cpu_s(postgres) - theirs) / asked)
         report.add("polls while idle, 1/s", asked / IDLE_S)
     finally:
-        crowd.terminate()
-        crowd.join()
+        process.terminate()
+        process.join()
 
 
 PARTS = """

@@ -143,15 +143,15 @@ GOOSE = Robot("goose", online=True, busy=False, healthy=True, message="", seen_a
         (QUEUED, "Queued: next, but no robot with the labels pendulum has joined yet"),
         (replace(QUEUED, waiting=Waiting(1, (GOOSE,), 0.0)), "Queued: next for pendulum"),
         (
-            replace(QUEUED, waiting=Waiting(3, (GOOSE._replace(busy=True),), 360.0)),
+            replace(QUEUED, waiting=Waiting(3, (replace(GOOSE, busy=True),), 360.0)),
             "Queued: number 3 in line for pendulum, about 6 min",
         ),
         (
-            replace(QUEUED, waiting=Waiting(1, (GOOSE._replace(online=False),), None)),
+            replace(QUEUED, waiting=Waiting(1, (replace(GOOSE, online=False),), None)),
             "Queued: next; goose is offline since 20 Nov 14:02 UTC",
         ),
         (
-            replace(QUEUED, waiting=Waiting(1, (GOOSE._replace(healthy=False, message="hot"),), None)),
+            replace(QUEUED, waiting=Waiting(1, (replace(GOOSE, healthy=False, message="hot"),), None)),
             "Queued: next; goose is not fit to run: hot",
         ),
     ],

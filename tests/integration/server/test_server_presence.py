@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import pytest
 from server_world import ROBOT, World
 from sqlalchemy import select, update
 
 from github_app import presence, tokens
 from github_app.claims import ClaimRequest, NoSuchRunnerError
+from github_app.dispatch import ENTER_AT_ONCE
 from github_app.models import Runner
 from github_app.moves import utc_now
 from runner.protocol import RobotReport
 
 
 def known(world: World) -> Runner:
+    """The only runner."""
     with world.database.read() as session:
         return session.scalars(select(Runner)).one()
 
@@ -60,6 +65,21 @@ def test_the_same_report_after_a_while_says_that_it_is_still_there(world: World)
     robot.claim()
     assert before is not None
     assert (known(world).seen_at or before) > before
+
+
+def test_a_crowd_at_the_door_keeps_nobody_else_waiting(world: World) -> None:
+    busy, comer = world.robot("busy"), world.robot("comer")
+    world.submit()
+    job = busy.running_job()
+    door = world.services.dispatcher.door
+    with ExitStack() as crowd, ThreadPoolExecutor(1) as pool:
+        for _ in range(ENTER_AT_ONCE):
+            crowd.enter_context(door)
+        asks = pool.submit(comer.claim)
+        assert busy.call(job, "heartbeat").status_code == 200
+        assert not asks.done()
+        crowd.close()
+        assert asks.result(30).status_code == 204
 
 
 def test_a_runner_that_was_revoked_meanwhile_is_not_seen_any_more(world: World) -> None:
