@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import requests
 from dying import Command, Place
-from runner_lab import FAST, Lab, running_lab
+from runner_lab import STEPPING, Lab, running_lab
 
 from demo.processes import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
+PATIENT = {"RAAS_LEASE_S": "60", "RAAS_HEARTBEAT_S": "0.5"}
+"""No lease runs out while a slow machine starts a runner."""
 LARGE = 300_000
 PROGRAM = f"""\
 import gymnasium as gym
@@ -133,7 +135,7 @@ class Runners:
 
 @pytest.fixture(scope="module")
 def running(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runners]:
-    with running_lab(tmp_path_factory.mktemp("crash") / "lab", FAST) as lab:
+    with running_lab(tmp_path_factory.mktemp("crash") / "lab", PATIENT) as lab:
         lab.runner.kill()
         yield Runners(lab)
 
@@ -144,10 +146,10 @@ def runners(running: Runners) -> Iterator[Runners]:
     running.kill()
 
 
-def after_deaths(runners: Runners, *places: Place, sessions: int = 1) -> str:
+def after_deaths(runners: Runners, *places: Place, sessions: int = 1, program: str = PROGRAM) -> str:
     """A job whose runner died at each of the places in turn; concluded, and nothing of it left."""
     lab = runners.lab
-    number = lab.push(PROGRAM)
+    number = lab.push(program)
     lab.ask_for(number, sessions)
     for place in places:
         runners.dies(place)
@@ -198,7 +200,7 @@ def test_killed_when_the_robot_was_about_to_move(runners: Runners, place: Place)
 
 @pytest.mark.parametrize("place", points(MOVED))
 def test_killed_during_the_session(runners: Runners, place: Place) -> None:
-    number = after_deaths(runners, place)
+    number = after_deaths(runners, place, program=STEPPING.format(steps=1000))
     job = runners.lab.job(number)
     assert job["conclusion"] == "neutral"
     assert "restarted" in job["reason"]
