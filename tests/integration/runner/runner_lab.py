@@ -18,6 +18,8 @@ from github_app import queue
 from github_app.db import Database
 
 FAST = {"RAAS_LEASE_S": "6", "RAAS_HEARTBEAT_S": "0.5"}
+PATIENT = FAST | {"RAAS_LEASE_S": "60"}
+"""No lease runs out while a slow machine starts a runner."""
 STEPPING = """\
 import gymnasium as gym
 import raas_gym

@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 import requests
 from dying import Command, Place
-from runner_lab import STEPPING, Lab, running_lab
+from runner_lab import PATIENT, STEPPING, Lab, running_lab
 
 from demo.processes import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(120)]
 
-PATIENT = {"RAAS_LEASE_S": "60", "RAAS_HEARTBEAT_S": "0.5"}
-"""No lease runs out while a slow machine starts a runner."""
 LARGE = 300_000
 PROGRAM = f"""\
 import gymnasium as gym
