@@ -57,6 +57,10 @@ class Turn:
     position: int
     in_s: float | None
 
+    def after(self, s: float) -> Turn:
+        """The same, so long after it was told [s]."""
+        return self if self.in_s is None or s == 0 else Turn(self.position, max(0.0, self.in_s - s))
+
 
 _Seated = tuple[float, tuple[str, ...], float | None]
 """When a robot is free, what it serves, and the tag of what it does."""

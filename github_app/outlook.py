@@ -41,8 +41,8 @@ LOOK_MAX = 500
 HISTORY = 100
 """Jobs that the expectation is learnt from."""
 HISTORY_MIN = 5
-KEPT = timedelta(seconds=3)
-"""How long a play of the very same queue is good."""
+KEPT = timedelta(seconds=10)
+"""How long a play of the very same queue is good; the time since then is taken off."""
 NEWCOMERS = 50
 """Newcomers that are played at most, and as many again as there are jobs waiting."""
 PLAYS_MIN, PLAYS_MAX = 4, 32
@@ -144,7 +144,9 @@ class Outlook:
         told = _lately.get(bind)
         if told is None or told.about != about or not timedelta(0) <= self._now - told.at < KEPT:
             told = _lately[bind] = _Told(about, self._now, self._mean_turns(learn(self._session)))
-        return told.turns
+        return {
+            number: turn.after((self._now - told.at).total_seconds()) for number, turn in told.turns.items()
+        }
 
     def _behind(self, job: Job) -> Turn:
         """A job that stands too far back to be played forward."""

@@ -7,6 +7,7 @@ would mostly tell of the neighbours. The clock's median is told beside it.
 
 from __future__ import annotations
 
+import gc
 import random
 import statistics
 import tempfile
@@ -201,6 +202,8 @@ def main() -> None:
         fill(database)
         database.close()
         app = application.create_app(settings)
+        gc.collect()
+        gc.freeze()  # as a worker does before it serves (`serving.Worker.run`)
         measure(app, report)
         application.close(app)
         report.add("database [MB]", sum(file.stat().st_size for file in data.glob("*.sqlite3")) / 1e6)
