@@ -77,7 +77,7 @@ export class Charts {
       scales: { x: { time: false, range: () => [start, end > start ? end : start + 1] }, y: { range: part.range } },
       axes: [
         { ...axis, size: last ? AXIS : 0, values: (_, values) => values.map((value) => (last ? `${value} s` : "")) },
-        { ...axis, size: 46, splits: part.splits, values: (_, values) => values.map((value) => String(value).replace("-", "−")) },
+        { ...axis, size: 46, space: 20, splits: part.splits, values: (_, values) => values.map((value) => String(value).replace("-", "−")) },
       ],
       series: [{}, ...part.lines.map((line) => ({
         stroke: colour[line.colour],
