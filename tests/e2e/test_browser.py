@@ -46,5 +46,5 @@ def test_check_run_leads_to_a_job_page_with_verdict_log_and_artifacts(
     download.value.save_as(tmp_path / "trajectory.csv")
     assert "theta_dot" in (tmp_path / "trajectory.csv").read_text()
     page.goto(f"{lab.stack.url}/")
-    assert page.get_by_text(name).first.is_visible()
+    assert page.get_by_text(name).filter(visible=True).first.is_visible()
     assert problems == []

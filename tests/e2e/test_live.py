@@ -46,12 +46,9 @@ def running_job(lab: Lab) -> int:
 
 
 def lines(page: Page) -> list[str]:
-    """The log's lines, without their numbers, as the page shows them."""
-    return list(
-        page.eval_on_selector_all(
-            "#log .line", "lines => lines.map(line => line.textContent.replace(/^\\d+/, ''))"
-        )
-    )
+    """The log's lines, without their numbers and times, as the page shows them."""
+    said = "[...line.childNodes].filter(node => node.nodeName !== 'A').map(node => node.textContent).join('')"
+    return list(page.eval_on_selector_all("#log .line", f"lines => lines.map(line => {said})"))
 
 
 def line(page: Page, text: str) -> Locator:
@@ -136,7 +133,7 @@ def test_the_queue_s_page_is_live(lab: Lab) -> None:
         page.goto(lab.stack.url)
         expect(page.locator("#link")).to_have_text("Live", timeout=EVENTLY_MS)
         name, sha = lab.repository({"run.py": PROGRAM.format(steps=100)})
-        expect(page.get_by_text(name).first).to_be_visible(timeout=EVENTLY_MS)
+        expect(page.get_by_text(name).filter(visible=True).first).to_be_visible(timeout=EVENTLY_MS)
         assert findings(page) == []
         dark = visitor.page(size=PHONE, color_scheme="dark")
         dark.goto(lab.stack.url)
