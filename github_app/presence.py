@@ -15,8 +15,8 @@ from github_app import passports
 from github_app.claims import ClaimRequest, NoSuchRunnerError
 from github_app.models import Runner
 
-FRESH = timedelta(seconds=20)
-"""What was noted so long ago is good enough; with a poll's 50 s that is less than `outlook.ONLINE`."""
+FRESH = timedelta(seconds=1)
+"""What was noted so long ago is good enough: who asks again at once is not written at once again."""
 
 
 def is_known(runner: Runner, request: ClaimRequest, now: datetime) -> bool:

@@ -129,7 +129,7 @@ def _trial(engine: Engine, tag: str, chosen: Settings) -> Iterator[Finding]:
         done = trial.attempt(engine, tag, chosen)
     except OSError as error:
         advice = "run doctor as the runner's user, or mend `data_dir`"
-        yield Finding(False, f"{chosen.data_dir} cannot be written ({error.strerror}): {advice}")
+        yield Finding(False, f"{chosen.data_dir} cannot be written ({error.strerror or error}): {advice}")
     except SandboxError as error:
         yield Finding(False, f"no container runs behind the walls of a job: {error}")
     except TrialError as error:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from raas_gym.control import ControlClient, ControlError, SessionOpened, SessionRequest, SessionSummary
@@ -109,12 +110,20 @@ class Sessions:
         return [self._summaries[number] for number in sorted(self._summaries)]
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """The recorded files are safe here: let the controller delete its copies. May be repeated."""
+        """The recorded files are safe here: let the controller delete its copies. May be repeated.
+
+        A controller that is restarting is waited for, once: nobody would ask it again.
+        """
+        patience = RESTART_S
         for number in numbers:
             try:
-                self._control.forget(self._job.id, self._job.attempt, number)
-            except ControlError as error:  # each session is its own
+                _patiently(partial(self._forget, number), patience, ("unreachable",))
+            except SessionError as error:  # each session is its own
                 logger.warning("job %s: the controller keeps its files: %s", self._job.id, error)
+                patience = 0.0
+
+    def _forget(self, number: int) -> None:
+        self._control.forget(self._job.id, self._job.attempt, number)
 
     def _request(self, number: int) -> SessionRequest:
         job = self._job

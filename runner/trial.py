@@ -8,6 +8,7 @@ and the other end asks the kernel who that was.
 
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 import struct
@@ -123,7 +124,7 @@ def _attempt(engine: Engine, image: str, limits: Limits, folder: Path, owner: st
         image, command, owner, "1-1", limits, folder, session_dir=folder, socket=_SOCKET, volume=volume.name
     )
     log = JobLog(folder / "log", TRIAL_LOG_BYTES)
-    with _listening(folder / _SOCKET) as listener:
+    with _listening(folder) as listener:
         try:
             ran = execute(engine, spec, log, Happenings(), TRIAL_S)
         finally:
@@ -133,16 +134,20 @@ def _attempt(engine: Engine, image: str, limits: Limits, folder: Path, owner: st
         return Trial(_who_came(listener), time.monotonic() - began)
 
 
-def _listening(path: Path) -> socket.socket:
+def _listening(folder: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A socket's path ends at 107 bytes; the folder's own may be longer than that.
+    opened = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        listener.bind(str(path))
-        path.chmod(0o666)
+        listener.bind(f"/proc/self/fd/{opened}/{_SOCKET}")
+        (folder / _SOCKET).chmod(0o666)
         listener.listen(1)
         listener.settimeout(0)
     except OSError:
         listener.close()
         raise
+    finally:
+        os.close(opened)
     return listener
 
 
