@@ -110,7 +110,8 @@ def test_options_of_the_installer_and_programs_of_the_pages() -> None:
 )
 def test_a_robot_is_called_after_its_host(monkeypatch: pytest.MonkeyPatch, host: str, name: str) -> None:
     monkeypatch.setattr("platform.node", lambda: host)
-    serve = raas_controller.commands["serve"]  # type: ignore[attr-defined]
+    assert isinstance(raas_controller, click.Group)
+    serve = raas_controller.commands["serve"]
     with serve.make_context("serve", ["--plant", "simulated"]) as context:
         assert context.params["name"] == name
     assert hardware_cli.NAME.fullmatch(name)
