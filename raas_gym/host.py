@@ -323,7 +323,8 @@ class EnvHost:
     def _reset(self, payload: bytes) -> None:
         seed, options = _reset_request(payload)
         if self.spec.max_resets is not None and self._resets >= self.spec.max_resets:
-            raise _EndedError("limit", f"the session's {self.spec.max_resets} resets are used up")
+            over = f"the session's {self.spec.max_resets} resets are used up; reset less often"
+            raise _EndedError("limit", over)
         self._resets += 1
         self._running = False
         refused = self._try_reset(seed, options)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from runner import tar_headers
 from runner.client import Client, UnreachableError
 from runner.protocol import ArtifactGrant, ArtifactOffer, ArtifactsOffer, JobLimits
 from runner.visible import one_line
@@ -91,7 +92,7 @@ def collect(chunks: Iterator[bytes], folder: Path, keeps: Callable[[str], bool],
     left_out: list[str] = []
     stream = TarStream(chunks, 2 * budget.bytes_left + 64 * 1024 * 1024)
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # needs only read()
+        with tar_headers.stream(stream) as tar:
             for member in tar:
                 name = "/".join(PurePosixPath(member.name).parts[1:])
                 if member.isdir() or not name or not keeps(name):

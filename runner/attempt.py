@@ -26,7 +26,7 @@ from runner.motion import Motion
 from runner.program import Desk, Plan, Tools
 from runner.protocol import Annotation, Conclusion, Finish
 from runner.repo_config import RepoConfig
-from runner.results import Stop
+from runner.results import Stop, sentence
 from runner.sandbox import ArtifactsVolume, SandboxError
 from runner.server import JobServer
 from runner.workspace import Source, SourceError
@@ -246,7 +246,8 @@ class Attempt:
         except UnreachableError as error:
             raise GiveBackError(f"the source did not come: {error}") from error
         except (RefusedError, SourceError) as error:
-            raise _JobError(Conclusion.FAILURE, f"The source cannot be used: {error}") from error
+            reason = sentence(f"The source cannot be used: {error}")
+            raise _JobError(Conclusion.FAILURE, reason) from error
         finally:
             archive.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ What each wall is for:
 |---|---|
 | no network | reaching the host, the metadata service, other machines |
 | read-only root, `/tmp` and `/dev/shm` in memory | changing the image, filling the disk |
-| no capabilities, no new privileges, default seccomp, a plain user | the kernel's rarely used doors |
+| no capabilities, no new privileges, `seccomp`, a plain user | the kernel's rarely used doors |
 | pids | fork bombs |
 | memory, and no swap beyond it | memory hogs; files in `/tmp` and `/artifacts` count too |
 | a processor set that leaves the controller's core alone | starving the control loop |
@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from runner import seccomp
 
 JOB_UID = 10001
 """The user inside the container: no name, no group, no home on the host."""
@@ -123,7 +125,7 @@ def options(limits: Limits) -> dict[str, Any]:
         "network_mode": "none",
         "read_only": True,
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
+        "security_opt": ["no-new-privileges", f"seccomp={seccomp.profile()}"],
         "user": f"{JOB_UID}:{JOB_UID}",
         "init": True,
         "ipc_mode": "private",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from runner.log_times import LogTimes
 
+OWN_BYTES = 4096
+"""Of the limit, kept for what the runner has to say after the program has used up the rest."""
 FLOOD_FACTOR = 4
 """A program that prints this many times the limit is stopped: discarding output costs the host's time."""
 
@@ -16,7 +18,7 @@ class JobLog:
 
     Args:
         path: Continued where it exists.
-        limit: Longest log, bytes; a short note may follow.
+        limit: Longest log, bytes. The last `OWN_BYTES` of it, or a quarter, are for `say`.
 
     Attributes:
         times: When its parts were written; not kept on disk, so a restart forgets them.
@@ -27,6 +29,7 @@ class JobLog:
         self.changed = threading.Condition()
         self.times = LogTimes()
         self._limit = limit
+        self._program_limit = limit - min(OWN_BYTES, limit // 4)
         self._file = path.open("ab", buffering=0)
         self.length = self._file.tell()
         self._discarded = 0
@@ -37,14 +40,14 @@ class JobLog:
         self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Append what fits; the first byte that does not leaves a note."""
+        """Append what a program printed, as far as it fits; the first byte that does not leaves a note."""
         with self.changed:
             self.times.wrote(self.length)
-            room = max(self._limit - self.length, 0)
+            room = max(self._program_limit - self.length, 0)
             if self._discarded == 0 and len(data) > room:
                 data, self._discarded = data[:room], len(data) - room
                 self._append(data)
-                self._append(f"\nraas: the log is cut here, at {self._limit} bytes\n".encode())
+                self._append(f"\nraas: the log is cut here, at {self._program_limit} bytes\n".encode())
             elif self._discarded:
                 self._discarded += len(data)
             else:
@@ -52,9 +55,13 @@ class JobLog:
             self.changed.notify_all()
 
     def say(self, sentence: str) -> None:
-        """A line of our own."""
-        start = b"" if self.length == 0 or self.read(self.length - 1, 1) == b"\n" else b"\n"
-        self.write(start + f"raas: {sentence}\n".encode())
+        """A line of our own; it is there after a program that printed too much, too."""
+        with self.changed:
+            self.times.wrote(self.length)
+            start = b"" if self.length == 0 or self.read(self.length - 1, 1) == b"\n" else b"\n"
+            line = start + f"raas: {sentence}\n".encode()
+            self._append(line[: max(self._limit - self.length, 0)])
+            self.changed.notify_all()
 
     @property
     def flooded(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from runner import tar_headers
 from runner.artifacts import TarStream
 
 RATE = 64 * 1024 * 1024
@@ -58,7 +59,7 @@ def unpack(chunks: Iterator[bytes], target: Path, bytes_max: int) -> None:
     stream = TarStream(chunks, 2 * bytes_max + 256 * 1024 * 1024)
     (target / "site").mkdir()
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  # needs only read()
+        with tar_headers.stream(stream) as tar:
             for member in tar:
                 _write(tar, member, target, writer)
     except (tarfile.TarError, ValueError, EOFError, FileExistsError, NotADirectoryError) as error:

@@ -129,7 +129,8 @@ def _stopped_by_us(outcome: Outcome) -> Verdict | None:
 def _robot_failed(outcome: Outcome) -> Verdict | None:
     for session in outcome.sessions:
         if session.reason in ("controller_lost", "emergency_stop"):
-            return Conclusion.NEUTRAL, f"The robot was stopped, not by your program: {session.message}"
+            reason = f"The robot was stopped, not by your program: {session.message}"
+            return Conclusion.NEUTRAL, sentence(reason)
     return None
 
 
@@ -137,13 +138,20 @@ def _out_of_memory(outcome: Outcome) -> Verdict | None:
     if outcome.exit is None or not outcome.exit.out_of_memory:
         return None
     limit = outcome.limits.memory_bytes >> 20
-    return Conclusion.FAILURE, f"The program used more than {limit} MB of memory and was ended."
+    advice = "use less, files in /tmp and /artifacts count too"
+    return (
+        Conclusion.FAILURE,
+        f"The program used more than {limit} MB of memory and was ended; {advice}.",
+    )
 
 
 def _flood(outcome: Outcome) -> Verdict | None:
     if outcome.stopped is not Stop.FLOOD:
         return None
-    return Conclusion.FAILURE, "The program printed without end and was stopped; the log has the beginning."
+    return (
+        Conclusion.FAILURE,
+        "The program printed without end and was stopped; the log has the beginning: print less.",
+    )
 
 
 def _too_many_processes(outcome: Outcome) -> Verdict | None:
@@ -152,7 +160,7 @@ def _too_many_processes(outcome: Outcome) -> Verdict | None:
         return None
     return (
         Conclusion.FAILURE,
-        f"The program started more than {outcome.limits.pids} processes and threads, the limit.",
+        f"The program started more than {outcome.limits.pids} processes and threads, the limit; start fewer.",
     )
 
 
@@ -164,21 +172,22 @@ def _out_of_time(outcome: Outcome) -> Verdict | None:
     steps = sum(session.steps for session in outcome.sessions)
     return (
         Conclusion.TIMED_OUT,
-        f"The program was still running after {outcome.timeout_s:g} s, its limit; "
-        f"{steps} steps were recorded.",
+        f"The program was still running after {outcome.timeout_s:g} s, its limit; {_count(steps)} recorded.",
     )
 
 
 def _session_ended(outcome: Outcome) -> Verdict | None:
-    words = {
-        "safety": "A safety limit of the robot ended the run",
-        "protocol_error": "The program broke the step protocol",
-        "limit": "The session reached its limit",
-    }
     for session in outcome.sessions:
-        if session.reason in words:
-            return Conclusion.FAILURE, f"{words[session.reason]}: {session.message}"
+        if session.reason in _ENDS:
+            return Conclusion.FAILURE, sentence(f"{_ENDS[session.reason]}: {session.message}")
     return None
+
+
+_ENDS = {
+    "safety": "A safety limit of the robot ended the run",
+    "protocol_error": "The program broke the step protocol, which `gym.make` and one thread keep",
+    "limit": "The session reached its limit",
+}
 
 
 def _crashed(outcome: Outcome) -> Verdict | None:
@@ -188,24 +197,27 @@ def _crashed(outcome: Outcome) -> Verdict | None:
     if code == SANDBOX_GAVE_UP and outcome.limits.runtime and traceback(outcome.log) is None:
         reason = f"it, or its sandbox at the limit of {outcome.limits.pids} processes and threads"
         return Conclusion.FAILURE, f"The program ended with exit status {code}: {reason}."
-    return None if code == 0 else (Conclusion.FAILURE, _crash(code, outcome.log))
+    if code == 0:
+        return None
+    if code in _SHELL and not any(session.steps for session in outcome.sessions):
+        return Conclusion.FAILURE, _SHELL[code]
+    return Conclusion.FAILURE, _crash(code, outcome.log)
 
 
 def _crash(code: int, log: str) -> str:
-    if code in _SHELL:
-        return _SHELL[code]
     if (found := traceback(log)) is not None:
         place = f" ({found.path} line {found.line})" if found.path else ""
         return f"The program crashed: {one_line(found.error)[:_SENTENCE_MAX]}{place}."
     if code > 128:
-        return f"The program was ended by signal {_signal(code - 128)}."
-    return f"The program ended with exit status {code}."
+        return f"The program was ended by signal {_signal(code - 128)}; its log may say why."
+    return f"The program ended with exit status {code}; its log may say why."
 
 
 _SHELL = {
     126: "The command in `run` cannot be executed; use `python FILE`.",
     127: "The command in `run` was not found in the image; correct `run`.",
 }
+"""What the shell says by its status; a program that drove the robot was found and executed."""
 
 
 def _no_steps(outcome: Outcome) -> Verdict | None:
@@ -248,7 +260,16 @@ def _unmet(outcome: Outcome, config: RepoConfig) -> Verdict | None:
 def _success(outcome: Outcome) -> str:
     steps = sum(session.steps for session in outcome.sessions)
     duration = sum(session.duration_s for session in outcome.sessions)
-    return f"The program ran to its end: {steps} steps in {duration:.1f} s."
+    return f"The program ran to its end: {_count(steps)} in {duration:.1f} s."
+
+
+def _count(steps: int) -> str:
+    return f"{steps} step{'' if steps == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends a sentence already."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _signal(number: int) -> str:

@@ -13,10 +13,14 @@ import os
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from runner import tar_headers
+from runner.visible import one_line
 
 FILES_MAX = 20_000
 PATH_MAX = 1024
@@ -77,9 +81,11 @@ def unpack(archive: Path, root: Path, bytes_max: int) -> Source:
     try:
         with gzip.open(archive) as raw:
             bounded = _Bounded(raw, bytes_max + FILES_MAX * 1024)  # type: ignore[arg-type]  # GzipFile reads bytes
-            with tarfile.open(fileobj=bounded, mode="r|") as tar:  # type: ignore[call-overload]  # needs only read()
+            with tar_headers.stream(bounded) as tar:
                 _write_members(tar, source, links)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, ValueError) as error:
+            while bounded.read(_COPY):  # to its end: only there the checksum of the whole is looked at
+                pass
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError, RecursionError) as error:
         raise SourceError(f"the source archive is damaged: {error}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise SourceError("the source archive has the same path twice") from error
@@ -113,12 +119,20 @@ def _write_members(tar: tarfile.TarFile, source: Source, links: dict[PurePosixPa
             if _write(tar, member, source.root / path):
                 pointers.append(str(path))
         else:
-            raise SourceError(f"`{path}` is a device, a hard link or a sparse file; a repository has none")
+            raise SourceError(
+                f"`{_shown(path)}` is a device, a hard link or a sparse file; a repository has none"
+            )
     if pointers:
+        first = _shown(pointers[0])
         source.notes.append(
-            f"{len(pointers)} file(s) are Git LFS pointers, not content (first: {pointers[0]}): GitHub's "
+            f"{len(pointers)} file(s) are Git LFS pointers, not content (first: {first}): GitHub's "
             "archives leave LFS out, commit the file itself or make it smaller"
         )
+
+
+def _shown(path: object) -> str:
+    """A stranger's path as part of a sentence."""
+    return one_line(str(path))[:80]
 
 
 def _open_folders(root: Path) -> None:
@@ -130,9 +144,9 @@ def _open_folders(root: Path) -> None:
 def _inner(name: str) -> PurePosixPath | None:
     """The path below the archive's outermost folder; None for that folder itself."""
     if len(name) > PATH_MAX or "\x00" in name or "\\" in name:
-        raise SourceError(f"the path `{name[:80]}` is too long or has characters that are not accepted")
+        raise SourceError(f"the path `{_shown(name)}` is too long or has characters that are not accepted")
     if name.startswith("/") or ".." in name.split("/"):
-        raise SourceError(f"the path `{name[:80]}` leaves the archive")
+        raise SourceError(f"the path `{_shown(name)}` leaves the archive")
     parts = PurePosixPath(name).parts[1:]
     return PurePosixPath(*parts) if parts else None
 
@@ -142,7 +156,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> bool:
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     content = tar.extractfile(member)
     if content is None:
-        raise SourceError(f"`{member.name[:80]}` has no content")
+        raise SourceError(f"`{_shown(member.name)}` has no content")
     with target.open("xb") as file:
         head = content.read(_COPY)
         file.write(head)
@@ -155,14 +169,16 @@ def _make_links(source: Source, links: dict[PurePosixPath, str]) -> None:
     for path, target in links.items():
         inner = _inner_target(path, target)
         if inner is None:
-            source.notes.append(f"the symbolic link `{path}` leaves the repository and was left out")
+            source.notes.append(f"the symbolic link `{_shown(path)}` leaves the repository and was left out")
             continue
         place = source.root / path
         try:
             place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             place.symlink_to(inner)
         except OSError as error:
-            raise SourceError(f"the symbolic link `{path}` cannot be made: {error.strerror}") from error
+            raise SourceError(
+                f"the symbolic link `{_shown(path)}` cannot be made: {error.strerror}"
+            ) from error
 
 
 def _inner_target(path: PurePosixPath, target: str) -> str | None:
@@ -188,6 +204,6 @@ def _submodules(root: Path) -> Iterator[str]:
     paths = re.findall(r"^\s*path\s*=\s*(\S.*?)\s*$", text, re.MULTILINE)
     if paths:
         yield (
-            f"the submodule(s) {', '.join(paths[:5])} are empty folders here: GitHub's archives "
+            f"the submodule(s) {', '.join(map(_shown, paths[:5]))} are empty folders here: GitHub's archives "
             "leave submodules out, copy their files into the repository"
         )

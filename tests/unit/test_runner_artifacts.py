@@ -189,13 +189,17 @@ def test_one_runner_per_folder(tmp_path: Path) -> None:
 
 
 def test_a_log_is_cut_once_with_a_note(tmp_path: Path) -> None:
-    log = JobLog(tmp_path / "log", 10)
-    for _ in range(5):
+    log = JobLog(tmp_path / "log", 200)
+    for _ in range(100):
         log.write(b"123456789\n")
-    log.close()
-    assert (tmp_path / "log").read_bytes() == b"123456789\n\nraas: the log is cut here, at 10 bytes\n"
+    cut = b"123456789\n" * 15 + b"\nraas: the log is cut here, at 150 bytes\n"
+    assert (tmp_path / "log").read_bytes() == cut
     assert log.cut
     assert log.flooded
+    log.say("ours")  # what the program left no room for is there all the same, to the limit
+    log.say("too much")
+    log.close()
+    assert (tmp_path / "log").read_bytes() == (cut + b"raas: ours\nraas: too much\n")[:200]
 
 
 def test_our_lines_start_a_line(tmp_path: Path) -> None:

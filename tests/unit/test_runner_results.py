@@ -67,7 +67,8 @@ def test_success_needs_exit_0_steps_and_every_requirement() -> None:
             "Singular matrix (lib/control.py line 3)",
         ),
         (_with(exit=Exit(139, False)), Conclusion.FAILURE, "signal 11 (SIGSEGV)"),
-        (_with(exit=Exit(127, False)), Conclusion.FAILURE, "not found in the image"),
+        (_with(exit=Exit(127, False), sessions=[]), Conclusion.FAILURE, "not found in the image"),
+        (_with(exit=Exit(127, False)), Conclusion.FAILURE, "exit status 127; its log may say why"),
         (_with(exit=Exit(137, True)), Conclusion.FAILURE, "more than 1024 MB of memory"),
         (_with(exit=Exit(0, True)), Conclusion.FAILURE, "memory"),
         (
@@ -123,6 +124,8 @@ def test_every_end_has_one_verdict_and_one_sentence(
     assert found is conclusion
     assert words in reason
     assert "\n" not in reason
+    assert reason.endswith(".") or outcome.detail
+    assert reason.endswith(".") or outcome.detail
 
 
 @pytest.mark.parametrize(

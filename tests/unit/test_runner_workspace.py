@@ -170,6 +170,21 @@ def test_submodules_and_lfs_pointers_are_explained(unpacked: Callable[..., Sourc
     assert "vendor/lib" in text
 
 
+def _header(name: str, size: int, kind: bytes, content: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf() + content
+
+
+def _broken(archive: bytes, place: int) -> bytearray:
+    changed = bytearray(archive)
+    changed[place] ^= 0xFF
+    return changed
+
+
+_TAR = _header("r/run.py", 512, tarfile.REGTYPE, b"x" * 512) + bytes(1024)
+
+
 @pytest.mark.parametrize(
     "content",
     # with ids: what gzip makes holds the time, and every test process has to collect the same names
@@ -178,6 +193,12 @@ def test_submodules_and_lfs_pointers_are_explained(unpacked: Callable[..., Sourc
         pytest.param(b"no gzip", id="no gzip"),
         pytest.param(gzip.compress(b"no tar"), id="no tar"),
         pytest.param(gzip.compress(b"")[:-3], id="cut"),
+        pytest.param(bytes(_broken(gzip.compress(_TAR), -8)), id="another checksum"),
+        pytest.param(bytes(_broken(gzip.compress(_TAR, mtime=0), 30)), id="broken inside"),
+        pytest.param(
+            gzip.compress(_header("././@LongLink", 512, b"L", b"a" * 512) * 3000), id="names of names"
+        ),
+        pytest.param(gzip.compress(_header("././@LongLink", 1 << 30, b"L", b"")), id="a name of a gigabyte"),
     ],
 )
 def test_damaged_archives(tmp_path: Path, content: bytes) -> None:

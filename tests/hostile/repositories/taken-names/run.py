@@ -1,0 +1,8 @@
+import gymnasium as gym
+import raas_gym
+
+env = gym.make("RaasPendulum-v1")
+env.reset()
+for _ in range(10):
+    env.step([0.5])
+env.close()

@@ -1,0 +1,2 @@
+"""Ours, says the name."""
+print("BREACH: sitecustomize")
