@@ -24,7 +24,7 @@ from conftest import COMMAND, Daemon, until
 from hardware.heartbeat import GuardianLink
 from hardware.pins import Levels
 from hardware.wires import Wires
-from raas_gym.control import ControlError, SessionOpened
+from raas_gym.control import ControlError, SessionOpened, SessionSummary
 from raas_gym.remote import RemoteEnv, SessionError
 from raas_gym.trajectory import load
 
@@ -33,6 +33,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "energy-shaping" / "run.py"
 ENABLE = Wires().enable
 LIMIT_S = 0.1
 """The bar: motor off this long after whatever happened to controller or guardian."""
+TAKEN = "the guardian took the motor's current away: see its log"
 
 
 class Guarded:
@@ -111,6 +112,13 @@ def guarded(guards: Callable[[], Guarded]) -> Guarded:
     return guards()
 
 
+def only_late_beats(guarded: Guarded) -> None:
+    """The guardian took the current away for no other reason; it ends for that."""
+    causes = guarded.causes()
+    assert causes
+    assert all(re.match(r"no beat for|a beat was .* old", cause) for cause in causes), causes
+
+
 def quickest(attempt: Callable[[], float]) -> float:
     """A loaded machine may keep any process from its processor: of up to four attempts the quickest."""
     took = [attempt()]
@@ -187,9 +195,10 @@ def _goes_on_and_says_why(guarded: Guarded, thread: threading.Thread) -> None:
     thread.join(20)
     summary = guarded.daemon.client.close(1, 1, 0, "")
     assert summary.reason == "safety"
-    assert any("guardian" in sentence for sentence in summary.interventions)
+    assert TAKEN in summary.interventions
     assert not guarded.up, "going on does not bring the current back"
     assert guarded.daemon.client.status().state == "unhealthy"
+    only_late_beats(guarded)
 
 
 @pytest.mark.parametrize(
@@ -285,24 +294,30 @@ def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) ->
     assert guarded.daemon.client.status().state == "idle"
 
 
-def test_the_example_balances_on_the_rig(guarded: Guarded) -> None:
+def test_the_example_balances_on_the_rig(guards: Callable[[], Guarded]) -> None:
     """Env, controller, safety, guardian, motor, rig, encoder: the whole stack in real time."""
-    opened = guarded.daemon.open()
-    socket = str(Path(opened.directory) / opened.socket)
-    subprocess.run([sys.executable, EXAMPLE], env={**os.environ, "RAAS_STEP_SOCKET": socket}, check=True)
-    summary = guarded.daemon.client.close(1, 1, 0, "")
+    for _ in range(3):
+        guarded = guards()
+        example, summary = driven_by_the_example(guarded)
+        if TAKEN not in summary.interventions:
+            break
+        only_late_beats(guarded)  # a loaded machine: once more
+    assert example.returncode == 0, example.stderr
     assert summary.steps == 400
-    # A loaded machine may keep the tick loop from its processor; the limits themselves must have no cause.
-    noted = [text for text in summary.interventions if "was silent" not in text]
-    if noted:  # or a beat comes late: then the guardian's log says so, and nothing else
-        assert noted == ["the guardian took the motor's current away: see its log"]
-        causes = guarded.causes()
-        assert causes
-        assert all(re.match(r"no beat for|a beat was .* old", cause) for cause in causes), causes
+    # It may keep the tick loop from its processor too; the limits themselves must have no cause.
+    assert [text for text in summary.interventions if "was silent" not in text] == []
     assert summary.scores["upright"] > 0.6
     header = load(summary.files["trajectory.npz"]).header
     assert header.simulated, "a rig's run is no hardware run"
     assert (summary.passport, header.passport["version"]) == ("uncalibrated", "uncalibrated")
+
+
+def driven_by_the_example(guarded: Guarded) -> tuple[subprocess.CompletedProcess[str], SessionSummary]:
+    opened = guarded.daemon.open()
+    where = {"RAAS_STEP_SOCKET": str(Path(opened.directory) / opened.socket)}
+    program = [sys.executable, EXAMPLE]
+    done = subprocess.run(program, env=os.environ | where, capture_output=True, text=True, check=False)
+    return done, guarded.daemon.client.close(1, 1, 0, "")
 
 
 def test_nonsense_silence_and_a_lost_clock_do_not_keep_the_line_up(home: Path) -> None:
