@@ -26,6 +26,8 @@ SOON = {".raas.yml": "timeout: 14\n"}
 ROBOT = RobotReport(kind="pendulum", plant="simulated", env_ids=[], healthy=True, passport="simulated")
 WISH = Claim(key="d" * 32, wait_s=0.0, robot=ROBOT, software="1")
 LONG = STEPPING.format(steps=100)
+ENDLESS = STEPPING.format(steps=1000)
+"""It outlives the absence of a runner that is started on a slow machine."""
 SHORT = STEPPING.format(steps=2)
 
 
@@ -47,9 +49,9 @@ def scene(lab: Lab) -> tuple[str, str]:
     return one_at_hand_and_one_ahead(lab)
 
 
-def one_at_hand_and_one_ahead(lab: Lab) -> tuple[str, str]:
+def one_at_hand_and_one_ahead(lab: Lab, program: str = LONG) -> tuple[str, str]:
     """One job that moves the robot, and one that waits for it, prepared."""
-    at_hand = lab.push(LONG, SOON)
+    at_hand = lab.push(program, SOON)
     lab.until(at_hand, "running")
     following = lab.push(SHORT, SOON)
     prepared(lab, following)
@@ -94,9 +96,9 @@ def test_a_robot_that_is_idle_gets_it(lab: Lab) -> None:
     at_hand, following = one_at_hand_and_one_ahead(lab)
     got = idle.claim(WISH)
     assert got is not None
-    assert str(got.id) == following
+    assert str(got.job.id) == following
     wait_until(lambda: not list(lab.data.glob(f"jobs/{following}-*")), 30, "the former holder to drop it")
-    idle.release(got.id, got.fence)
+    idle.release(got.job.id, got.job.fence)
     idle.close()
     assert lab.until(at_hand, "completed")["conclusion"] == "success"
     assert lab.until(following, "completed")["conclusion"] == "success"
@@ -125,9 +127,9 @@ def test_a_drain_releases_it_and_ends_the_job_at_hand(lab: Lab, scene: tuple[str
     assert lab.until(following, "completed")["conclusion"] == "success"
 
 
-def test_killed_with_one_running_and_one_ahead(lab: Lab, scene: tuple[str, str]) -> None:
+def test_killed_with_one_running_and_one_ahead(lab: Lab) -> None:
     """What moved is concluded from its recording; what waited has its old place, before who came later."""
-    at_hand, following = scene
+    at_hand, following = one_at_hand_and_one_ahead(lab, ENDLESS)
     lab.runner.kill()
     later = lab.push(SHORT, SOON)
     lab.restart_runner()
