@@ -40,6 +40,7 @@ from runner.protocol import (
     PREFIX,
     PROTOCOL_HEADER,
     PROTOCOL_VERSION,
+    SERVER_HEADER,
     ArtifactGrant,
     ArtifactsGrant,
     ArtifactsOffer,
@@ -136,7 +137,11 @@ def claim() -> Response:
                 job = _try_claim(here, rules, request_)
                 if job is None:  # drained meanwhile? Then calls are for others
                     waiter.labels = _labels(_runner(here, runner.id), rules, request_)
-    return answers.nothing() if job is None else answers.message(claimed_job(here, job))
+    if job is None:
+        return answers.nothing()
+    answer = answers.message(claimed_job(here, job))
+    answer.headers[SERVER_HEADER] = here.identity.name
+    return answer
 
 
 def _runner(here: Services, number: int) -> Runner:

@@ -38,6 +38,7 @@ from github_app.config import Settings
 from github_app.db import Database, DatabaseError
 from github_app.dispatch import Dispatcher
 from github_app.github import GitHub
+from github_app.identity import Identity
 from github_app.rate_limits import RateLimits
 from github_app.services import Services
 from github_app.stores import open_store
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> Flask:
         store=open_store(settings),
         github=GitHub(settings, rate_limits),
         limits=rate_limits,
+        identity=Identity(database),
     )
     logs.install(app)
     metrics.install(app)

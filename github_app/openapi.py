@@ -200,6 +200,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses: dict[str, Any] = {str(operation.status): done}
     if operation.path.endswith("/claim"):
         responses["204"] = {"description": "No job came"}
+        told = {"description": "The server's identity", "required": True, "schema": {"type": "string"}}
+        done["headers"] = {protocol.SERVER_HEADER: told}
     error = {"description": "Refused; the body says why", "content": _content(protocol.ErrorAnswer)}
     return {**responses, **{str(status): error for status in operation.errors}}
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from github_app.db import Database
     from github_app.dispatch import Dispatcher
     from github_app.github import GitHub
+    from github_app.identity import Identity
     from github_app.rate_limits import RateLimits
     from github_app.stores import Store
     from github_app.telemetry import LatestTelemetry
@@ -28,6 +29,7 @@ class Services:
         wakeups: Who waits for what inside this process.
         dispatcher: The runners that wait for a job here.
         limits: What GitHub may still be asked.
+        identity: Who this server is to robots.
         telemetry: The latest ticks of running jobs, in memory only.
     """
 
@@ -39,6 +41,7 @@ class Services:
     store: Store
     github: GitHub
     limits: RateLimits
+    identity: Identity
 
 
 def of(app: Flask) -> Services:

@@ -15,6 +15,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -32,10 +33,14 @@ log = logging.getLogger(__name__)
 
 
 class Operations(Protocol):
-    """What the server calls; both raise `ControlError` to refuse."""
+    """What the server calls; both raise `ControlError` to refuse. They may be called from any thread."""
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request, without `ok`."""
+    def answer(self, request: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
+        """The answer to a request, without `ok`; `gone` says whether who asked has hung up by now.
+
+        Raises:
+            ConnectionError: They have, and nothing was done for them.
+        """
 
     def feed(self, request: dict[str, Any]) -> Feed:
         """The feed that a `follow` request asks for."""
@@ -101,7 +106,7 @@ class ControlServer:
             self._slots.release()
 
     def _answer(self, connection: socket.socket, line: bytes) -> None:
-        feed, answer = self._perform(line)
+        feed, answer = self._perform(line, partial(_gone, connection))
         if feed is None:
             connection.sendall(control.encode(answer))
         else:
@@ -109,14 +114,16 @@ class ControlServer:
         if len(line) > control.MAX_LINE:
             raise ConnectionAbortedError("where the next message begins is unknown")
 
-    def _perform(self, line: bytes) -> tuple[Feed | None, dict[str, Any]]:
+    def _perform(self, line: bytes, gone: Callable[[], bool]) -> tuple[Feed | None, dict[str, Any]]:
         try:
             request = control.decode(line)
             if request.get("op") == "follow":
                 return self._operations.feed(request), {}
-            return None, {"ok": True, **self._operations.answer(request)}
+            return None, {"ok": True, **self._operations.answer(request, gone)}
         except control.ControlError as error:
             return None, _refusal(error)
+        except ConnectionError:
+            raise
         except Exception:  # a fault of ours must not take the robot's control away
             log.exception("a request failed")
             fault = control.ControlError("internal", "the controller failed: its log has the traceback")
@@ -138,6 +145,13 @@ class ControlServer:
 def _shut(connection: socket.socket, how: int) -> None:
     with contextlib.suppress(OSError):  # it may be closed already
         connection.shutdown(how)
+
+
+def _gone(connection: socket.socket) -> bool:
+    """Whether the peer has hung up, read or unread what it sent before."""
+    hangup = select.poll()
+    hangup.register(connection, select.POLLRDHUP)
+    return bool(hangup.poll(0))
 
 
 def _refusal(error: control.ControlError) -> dict[str, Any]:

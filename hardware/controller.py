@@ -35,6 +35,8 @@ SETTLE_S = 25.0
 """How long a request waits for the robot to come to rest after the start [s]."""
 SETTLE_FAULT_S = 1.0
 TASKS = ("selftest", "calibrate", "jog")
+_NUMBERS = ("job", "attempt", "number")
+_SERVER_RULE = f"server must match {control.SERVER_ID.pattern}"
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,6 @@ class Controller:
         self._settled = threading.Event()
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
-            "open": self._open,
             "close": self._close,
             "result": self._result,
             "forget": self._forget,
@@ -83,15 +84,22 @@ class Controller:
         finally:
             self._settled.set()
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
         """Perform a request and answer it.
+
+        Args:
+            request: What is asked.
+            gone: Whether who asks has hung up by now.
 
         Raises:
             ControlError: The request is refused.
+            ConnectionError: Nobody waits for the session any more that was asked for; none was opened.
         """
+        if request.get("op") == "open":
+            return self._open(request, gone)
         operation = self._operations.get(str(request.get("op")))
         if operation is None:
-            known = ", ".join([*self._operations, "follow"])
+            known = ", ".join(["open", "follow", *self._operations])
             raise control.ControlError("bad_request", f"op {request.get('op')!r} is not one of {known}")
         return operation(request)
 
@@ -137,7 +145,7 @@ class Controller:
             state=state,
             message=message,
             passport=profile.passport,
-            session=None if session is None else session.key._asdict(),
+            session=None if session is None else _numbers(session.key),
             warnings=[*profile.warnings, *self._warnings()],
         )
         return {"status": asdict(status)}
@@ -152,20 +160,23 @@ class Controller:
             return []
         return [f"{waiting} sessions' results wait in {self._results.root} for a runner to fetch them"]
 
-    def _open(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _open(self, message: dict[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
         request = _checked(control.parse(control.SessionRequest, message.get("request")))
         self._settled.wait(SETTLE_S)
         with self._lock:
             self._refuse(request)
+            if gone():  # this process may have been held up for long
+                log.warning("job %s: not opened, for who asked has hung up", key_of(request))
+                raise ConnectionAbortedError("nobody waits for the session any more")
             session = Session(self._robot, request, self._results, self._sessions)
             self._write_down(request)  # on the disk before anything moves
             self._session = session
             session.start()
-        return {"session": asdict(session.opened())}
+        return {"session": asdict(session.opened(gone))}
 
     def _refuse(self, request: control.SessionRequest) -> None:
         key, session = key_of(request), self._session
-        if key in self._ledger:
+        if self._ledger.bars(key):
             raise control.ControlError(
                 "already_opened",
                 f"session {key} was opened before and is never run twice: ask for its `result`",
@@ -286,6 +297,7 @@ def _checked(request: control.SessionRequest) -> control.SessionRequest:
             math.isfinite(request.timeout_s) and 0 < request.timeout_s <= MAX_TIMEOUT_S
         ),
         f"client_uid must be from 0 to {MAX_UID}": 0 <= request.client_uid <= MAX_UID,
+        _SERVER_RULE: control.SERVER_ID.fullmatch(request.server) is not None,
         f"display may have {MAX_DISPLAY} characters": len(request.display) <= MAX_DISPLAY,
         f"header may have {MAX_HEADER} entries of {MAX_HEADER_TEXT} characters": (
             len(request.header) <= MAX_HEADER and max(sizes, default=0) <= MAX_HEADER_TEXT
@@ -298,12 +310,20 @@ def _checked(request: control.SessionRequest) -> control.SessionRequest:
 
 
 def _key(request: dict[str, Any]) -> SessionKey:
-    values = [request.get(name) for name in SessionKey._fields]
+    values = [request.get(name) for name in _NUMBERS]
     if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= MAX_ID for v in values):
         raise control.ControlError(
             "bad_request", "job, attempt and number must name a session, as whole numbers"
         )
-    return SessionKey(*(int(str(v)) for v in values))
+    server = request.get("server", "")
+    if not isinstance(server, str) or not control.SERVER_ID.fullmatch(server):
+        raise control.ControlError("bad_request", _SERVER_RULE)
+    job, attempt, number = (int(str(v)) for v in values)
+    return SessionKey(job, attempt, number, server)
+
+
+def _numbers(key: SessionKey) -> dict[str, int]:
+    return {name: getattr(key, name) for name in _NUMBERS}
 
 
 def _options(request: dict[str, Any]) -> dict[str, float]:
@@ -320,4 +340,6 @@ def _why(request: dict[str, Any], default: str) -> str:
 
 def _unreadable_request(key: SessionKey, env_id: str) -> control.SessionRequest:
     """Stands for a request that the crash left unreadable: the session is concluded all the same."""
-    return control.SessionRequest(*key, env_id=env_id, timeout_s=0.0, client_uid=0)
+    return control.SessionRequest(
+        key.job, key.attempt, key.number, env_id, timeout_s=0.0, client_uid=0, server=key.server
+    )

@@ -1,10 +1,14 @@
 """The durable list of every session that was ever opened.
 
 A robot must not run the same job twice, whatever a runner or a server gets wrong, so the controller writes
-(job, attempt, number) here, and onto the disk, before anything moves. The file is JSON lines, only appended
-to. Whatever a crash or a power cut leaves of the last line (a part of it, zeros) is cut off on the next
-start: its `add` had not returned, so nothing had moved. Damage anywhere else is refused: guessing could
+(server, job, attempt, number) here, and onto the disk, before anything moves. The file is JSON lines, only
+appended to. Whatever a crash or a power cut leaves of the last line (a part of it, zeros) is cut off on the
+next start: its `add` had not returned, so nothing had moved. Damage anywhere else is refused: guessing could
 run a job twice.
+
+Lines without a server are from before servers had an identity, or of a server that tells none. They belong to
+the first server that is named after them; until one is, and for a server without a name, a job's number alone
+counts, whichever server's it was: a job too many is refused rather than one run twice.
 """
 
 from __future__ import annotations
@@ -19,17 +23,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hardware.errors import StartupError
+from raas_gym.control import SERVER_ID
 
 
 class SessionKey(NamedTuple):
-    """Which session: the server's job id, the try at it, and the session within it."""
+    """Which session: the server's job id, the try at it, the session within it, and whose job it is."""
 
     job: int
     attempt: int
     number: int
+    server: str = ""
 
     def __str__(self) -> str:
-        return f"{self.job}-{self.attempt}-{self.number}"
+        numbers = f"{self.job}-{self.attempt}-{self.number}"
+        return f"{numbers}-{self.server}" if self.server else numbers
+
+    @property
+    def unnamed(self) -> SessionKey:
+        """The same without the server."""
+        return self._replace(server="")
 
 
 class Ledger:
@@ -41,13 +53,18 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._keys: dict[SessionKey, None] = {}
+        self._unclaimed: set[SessionKey] = set()
+        self._owned: set[SessionKey] = set()
+        self._numbers: set[SessionKey] = set()
         try:
             # Unbuffered: one append is one system call, so a crash tears at most the last line.
             self._file = path.open("a+b", buffering=0)
             sync_directory(path.parent)
             with ExitStack() as on_error:
                 on_error.callback(self._file.close)
-                self._keys = dict.fromkeys(self._load())
+                for key in self._load():
+                    self._note(key)
                 on_error.pop_all()
         except OSError as error:
             raise StartupError(
@@ -55,6 +72,7 @@ class Ledger:
             ) from error
 
     def __contains__(self, key: object) -> bool:
+        """Whether exactly this was written."""
         return key in self._keys
 
     def __iter__(self) -> Iterator[SessionKey]:
@@ -62,6 +80,12 @@ class Ledger:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def bars(self, key: SessionKey) -> bool:
+        """Whether the session of `key` may have been opened before."""
+        if not key.server:
+            return key in self._numbers
+        return key in self._owned or key.unnamed in self._unclaimed
 
     def add(self, key: SessionKey) -> None:
         """Write `key` down; when this returns it is on the disk.
@@ -76,11 +100,21 @@ class Ledger:
         except OSError:
             self._file.truncate(end)
             raise
-        self._keys[key] = None
+        self._note(key)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _note(self, key: SessionKey) -> None:
+        self._keys[key] = None
+        self._numbers.add(key.unnamed)
+        if not key.server:
+            self._unclaimed.add(key)
+            return
+        self._owned.update(older._replace(server=key.server) for older in self._unclaimed)
+        self._unclaimed.clear()
+        self._owned.add(key)
 
     def _load(self) -> list[SessionKey]:
         self._file.seek(0)
@@ -134,6 +168,9 @@ def _encode(key: SessionKey) -> bytes:
 def _decode(line: bytes) -> SessionKey | None:
     try:
         entry = json.loads(line)
-        return SessionKey(int(entry["job"]), int(entry["attempt"]), int(entry["number"]))
-    except (ValueError, TypeError, KeyError):
+        server = str(entry.get("server", ""))
+        if not SERVER_ID.fullmatch(server):
+            return None
+        return SessionKey(int(entry["job"]), int(entry["attempt"]), int(entry["number"]), server)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None

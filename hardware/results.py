@@ -1,6 +1,6 @@
 """Where a session's recording and summary are kept until the runner has them safe elsewhere.
 
-One directory a session, `<job>-<attempt>-<number>`, readable by the runner's group:
+One directory a session, `<job>-<attempt>-<number>-<server>`, readable by the runner's group:
 
     request.json     what was asked for, written before anything moves
     recording.traj   the crash-safe recording, row by row (`hardware.recorder`)
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -76,15 +77,15 @@ class Results:
 
 def key_of(named: control.SessionRequest | control.SessionSummary) -> SessionKey:
     """The key in a request or a summary."""
-    return SessionKey(named.job, named.attempt, named.number)
+    return SessionKey(named.job, named.attempt, named.number, named.server)
 
 
 def parse_key(name: str) -> SessionKey | None:
     """The key that a directory's name stands for, or None."""
-    parts = name.split("-")
-    if len(parts) != len(SessionKey._fields) or not all(part.isdecimal() for part in parts):
+    found = re.fullmatch(rf"(\d+)-(\d+)-(\d+)(?:-({control.SERVER_ID.pattern}))?", name, re.ASCII)
+    if found is None:
         return None
-    return SessionKey(*map(int, parts))
+    return SessionKey(int(found[1]), int(found[2]), int(found[3]), found[4] or "")
 
 
 def write_durably(path: Path, data: dict[str, Any]) -> None:

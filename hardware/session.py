@@ -34,6 +34,8 @@ from raas_gym.trajectory import Header, Tick
 
 SOCKET_NAME = "step.sock"
 MAX_RESETS = 100
+LOOK_S = 0.5
+"""How often it is seen whether somebody still waits for the robot to come to rest [s]."""
 LEAVE_S = 0.05
 """How long the news of a container's end may overtake its last bytes [s]."""
 HORIZON_S = 20.0
@@ -64,8 +66,9 @@ class Session:
         self.feed = Feed()
         self._robot = robot
         self._results = results
-        # The name cannot be guessed: without the right to chown, that is what keeps other users out.
-        self._directory = sessions / f"{self.key}-{secrets.token_hex(8)}"
+        # The name cannot be guessed: without the right to chown, that is what keeps other users out. It is
+        # short, for a socket's path may have 107 characters.
+        self._directory = sessions / f"{self.key.unnamed}-{secrets.token_hex(8)}"
         self._lock = threading.Lock()
         self._ending: tuple[str, str] | None = None
         self._host: EnvHost | None = None
@@ -80,13 +83,19 @@ class Session:
         self.feed.start()
         self._thread.start()
 
-    def opened(self) -> control.SessionOpened:
-        """Wait until the step socket is open.
+    def opened(self, gone: Callable[[], bool]) -> control.SessionOpened:
+        """Wait until the step socket is open; it is over at once where nobody waits for that any more.
+
+        Args:
+            gone: Whether who asked for it has hung up.
 
         Raises:
             ControlError: `unhealthy` where it never will be.
         """
-        self._opened.wait()
+        while not self._opened.wait(LOOK_S) and not gone():
+            pass  # the robot comes to rest
+        if gone():
+            self.end("closed", "who asked for the session hung up before it was open")
         if self._host is None:
             raise control.ControlError("unhealthy", self.summary().message)
         spec = self._host.spec

@@ -89,6 +89,7 @@ def summarize(
         robot=profile.name,
         passport=profile.passport,
         interventions=end.interventions,
+        server=request.server,
     )
 
 

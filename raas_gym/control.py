@@ -9,11 +9,12 @@ The life of one session, in the order of the calls:
 
 1. `status`: who is there, is the robot healthy, is a session open. Allowed at any time.
 2. `open` (`SessionRequest`): allowed only after the server acknowledged `running` for this job and
-   attempt. The controller writes (job, attempt, number) into its durable ledger *before* anything moves
-   and refuses a second `open` of the same three with `already_opened`, so no mistake of a runner or a
+   attempt. The controller writes (server, job, attempt, number) into its durable ledger *before* anything
+   moves and refuses a second `open` of the same four with `already_opened`, so no mistake of a runner or a
    server can run a job twice. It brings the robot to rest, makes a directory for this session alone with
    the step socket in it, and answers `SessionOpened`. The runner mounts that directory into the container.
-   The clock starts with the container's first `reset`, not with `open`.
+   The clock starts with the container's first `reset`, not with `open`. Who asks must stay on the line: a
+   connection that hung up before the session was open, however long the controller was held up, gets none.
 3. `follow`: turns the connection into a stream of events until the session has ended:
    `{"event": "telemetry", "columns": […], "rows": [[…]], "at": 12.5}` about ten times a second (droppable;
    `at` is when the last row's tick began, by the host's monotonic clock [s], which both sides share), and at
@@ -26,6 +27,9 @@ The life of one session, in the order of the calls:
 6. `forget`: the runner has the recorded files safe elsewhere; the controller deletes its copies. The
    ledger entry stays.
 
+`server` is the identity of the server whose job it is: job numbers are that server's own. It is empty where
+the server is too old to tell, and then a session that any server's job of that number had is one too many.
+
 `stop` stops the motor at once and ends the session (`emergency_stop`), from whoever may open the socket.
 
 The `files` of a summary are paths on this host, readable by the runner's group. Limits and scores are the
@@ -35,6 +39,7 @@ controller's alone: nothing in a request can widen them.
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -42,8 +47,11 @@ from typing import Any, TypeVar
 
 from raas_gym.version import __version__
 
-CONTROL_VERSION = 1
+CONTROL_VERSION = 2
 """Raised when an old peer would misunderstand; `status` carries it and `ControlClient` checks it."""
+
+SERVER_ID = re.compile(r"[0-9a-z]{0,64}")
+"""The form of a server's identity; it becomes part of file names."""
 
 MAX_LINE = 1 << 20
 """Longest message, bytes. A summary with its scores takes a few kilobytes."""
@@ -52,8 +60,8 @@ ERROR_CODES = (
     "bad_request",  # malformed or unknown: the message says which field
     "version",  # the peer speaks another version of this contract
     "busy",  # another session is open
-    "already_opened",  # the ledger knows this job, attempt and number
-    "unknown_session",  # nothing is recorded under this job, attempt and number
+    "already_opened",  # the ledger knows this server, job, attempt and number
+    "unknown_session",  # nothing is recorded under this server, job, attempt and number
     "unhealthy",  # the robot is not fit to run: the message says why
     "unsupported",  # this robot does not host the environment that was asked for
     "internal",  # our fault
@@ -97,6 +105,7 @@ class SessionRequest:
         client_uid: The only user id that may connect to the step socket.
         display: Whose code is driving, for the robot's display, e.g. `octocat/spoon`.
         header: Provenance for the trajectory's header: commit, image digest and the like, strings only.
+        server: Identity of the server whose job it is (`SERVER_ID`); empty where it tells none.
     """
 
     job: int
@@ -107,6 +116,7 @@ class SessionRequest:
     client_uid: int
     display: str = ""
     header: dict[str, str] = field(default_factory=dict)
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,7 @@ class SessionSummary:
     """What a session came to, from the controller's own recording.
 
     Attributes:
-        job, attempt, number: As in the request.
+        job, attempt, number, server: As in the request.
         reason: One of `END_REASONS`.
         message: The same as a sentence for people.
         steps: How often the program called `step`.
@@ -163,6 +173,7 @@ class SessionSummary:
     robot: str
     passport: str
     interventions: list[str] = field(default_factory=list)
+    server: str = ""
 
 
 @dataclass(frozen=True)
@@ -294,7 +305,8 @@ class ControlClient:
             raise ControlError(
                 "version",
                 f"the controller speaks version {version} of the control contract, this program "
-                f"(raas {__version__}) version {CONTROL_VERSION}: install the same release on both sides",
+                f"(raas {__version__}) version {CONTROL_VERSION}: install the same release on both sides "
+                "and restart both",
             )
         return parse(ControllerStatus, answer)
 
@@ -302,26 +314,27 @@ class ControlClient:
         """Open the one session of this job, attempt and number."""
         return parse(SessionOpened, self._call({"op": "open", "request": asdict(request)})["session"])
 
-    def close(self, job: int, attempt: int, number: int, why: str) -> SessionSummary:
+    def close(self, job: int, attempt: int, number: int, why: str, server: str = "") -> SessionSummary:
         """End the session if it is still open; its summary either way."""
-        return parse(SessionSummary, self._call(_named("close", job, attempt, number, why=why))["summary"])
+        request = _named("close", job, attempt, number, server, why=why)
+        return parse(SessionSummary, self._call(request)["summary"])
 
-    def result(self, job: int, attempt: int, number: int) -> SessionSummary:
+    def result(self, job: int, attempt: int, number: int, server: str = "") -> SessionSummary:
         """The summary of a session that has ended."""
-        return parse(SessionSummary, self._call(_named("result", job, attempt, number))["summary"])
+        return parse(SessionSummary, self._call(_named("result", job, attempt, number, server))["summary"])
 
-    def forget(self, job: int, attempt: int, number: int) -> None:
+    def forget(self, job: int, attempt: int, number: int, server: str = "") -> None:
         """Let the controller delete the session's recorded files."""
-        self._call(_named("forget", job, attempt, number))
+        self._call(_named("forget", job, attempt, number, server))
 
     def stop(self, why: str) -> None:
         """Stop the motor now."""
         self._call({"op": "stop", "why": why})
 
-    def follow(self, job: int, attempt: int, number: int) -> Iterator[dict[str, Any]]:
+    def follow(self, job: int, attempt: int, number: int, server: str = "") -> Iterator[dict[str, Any]]:
         """The session's events, ending after `ended`. Telemetry may have gaps."""
         with self._connect() as connection, connection.makefile("rb") as lines:
-            _send(connection, _named("follow", job, attempt, number))
+            _send(connection, _named("follow", job, attempt, number, server))
             _checked(_read(lines))
             connection.settimeout(None)
             while (event := _read(lines)).get("event") != "ended":
@@ -348,8 +361,8 @@ class ControlClient:
             return _checked(_read(lines))
 
 
-def _named(op: str, job: int, attempt: int, number: int, **more: Any) -> dict[str, Any]:
-    return {"op": op, "job": job, "attempt": attempt, "number": number, **more}
+def _named(op: str, job: int, attempt: int, number: int, server: str, **more: Any) -> dict[str, Any]:
+    return {"op": op, "job": job, "attempt": attempt, "number": number, "server": server, **more}
 
 
 def _send(connection: socket.socket, request: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from raas_gym.control import ControlError
 from raas_gym.version import __version__
 from runner.ahead import Ahead
 from runner.assignment import Assignment, State
-from runner.client import Client, RefusedError, ServerError
+from runner.client import Claimed, Client, RefusedError, ServerError
 from runner.courier import Courier
 from runner.delivery import Delivery, deliver
 from runner.held import HeldJob, Phase
@@ -188,7 +188,7 @@ class Agent:
         began = time.monotonic()
         poll = _Poll(self._tools.new_client(), self._claim_words(key, POLL_S), self._draining, self._pass)
         answer = poll.wait()
-        if isinstance(answer, ClaimedJob):
+        if isinstance(answer, Claimed):
             return self._accepted(answer, key)
         if self._draining.is_set():
             self._unanswered = True
@@ -208,21 +208,21 @@ class Agent:
         key = self._tools.store.claim_key()
         client = self._tools.new_client()
         try:
-            job = client.claim(self._claim_words(key, 0.0).model_copy(update={"ahead": True}))
+            claimed = client.claim(self._claim_words(key, 0.0).model_copy(update={"ahead": True}))
         except ServerError as error:
             logger.warning("no job is claimed ahead: %s", error)
             self._unanswered = True
             return None
         finally:
             client.close()
-        return None if job is None else self._accepted(job, key)
+        return None if claimed is None else self._accepted(claimed, key)
 
-    def _accepted(self, job: ClaimedJob, key: str) -> Assignment | None:
+    def _accepted(self, claimed: Claimed, key: str) -> Assignment | None:
         """The job, written down; None where that is not possible, and it went back."""
-        self._unanswered = False
+        self._unanswered, job = False, claimed.job
         logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
         try:
-            work = Assignment(self._tools, job, key)
+            work = Assignment(self._tools, claimed, key)
         except OSError as error:
             logger.warning("job %s: given back, it cannot be kept on disk: %s", job.id, error)
             self._give_back(job)
@@ -247,9 +247,9 @@ class Agent:
     def _give_back_late_answer(self, key: str) -> None:
         """The poll we left may have been answered with a job: ask once more, and let it go."""
         try:
-            job = self._tools.client.claim(self._claim_words(key, 0.0))
-            if job is not None:
-                self._tools.client.release(job.id, job.fence)
+            claimed = self._tools.client.claim(self._claim_words(key, 0.0))
+            if claimed is not None:
+                self._tools.client.release(claimed.job.id, claimed.job.fence)
         except ServerError as error:
             logger.warning("%s", error)
 
@@ -324,7 +324,7 @@ class _Poll:
     def __init__(
         self, client: Client, claim: Claim, leave: threading.Event, waiting: Callable[[], None]
     ) -> None:
-        self._answer: ClaimedJob | ServerError | None = None
+        self._answer: Claimed | ServerError | None = None
         self._leave = leave
         self._waiting = waiting
         self._over = threading.Event()
@@ -332,7 +332,7 @@ class _Poll:
         self._claim = claim
         threading.Thread(target=self._run, name="claim", daemon=True).start()
 
-    def wait(self) -> ClaimedJob | ServerError | None:
+    def wait(self) -> Claimed | ServerError | None:
         """The answer, or None where there is none by the time we leave."""
         while not self._over.wait(0.1):
             self._waiting()

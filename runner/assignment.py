@@ -13,14 +13,14 @@ from dataclasses import replace
 from enum import Enum
 
 from runner.attempt import AbandonedError, Attempt, GiveBackError
-from runner.client import Client
+from runner.client import Claimed, Client
 from runner.delivery import Delivery, deliver, give_back
 from runner.happenings import Happenings, Kind
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
 from runner.outlook import Outlook
 from runner.program import Desk, Tools
-from runner.protocol import ClaimedJob, Finish
+from runner.protocol import Finish
 from runner.pulse import Pulse
 
 FLUSH_S = 20.0
@@ -44,16 +44,16 @@ class Assignment:
 
     Args:
         tools: What the runner works with.
-        job: As it was claimed.
+        claimed: The job as it was claimed, and whose it is.
         key: The key it was claimed with.
 
     Raises:
         OSError: It cannot be kept on disk.
     """
 
-    def __init__(self, tools: Tools[Client], job: ClaimedJob, key: str) -> None:
-        store = tools.store
-        self.held = HeldJob(job=job, key=key)
+    def __init__(self, tools: Tools[Client], claimed: Claimed, key: str) -> None:
+        store, job = tools.store, claimed.job
+        self.held = HeldJob(job=job, key=key, server=claimed.server)
         self.state = State.CLAIMED
         self.settled = False
         self.outlook = Outlook()

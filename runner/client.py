@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urljoin
 
 import requests
 import urllib3
 from pydantic import ValidationError
 
+from raas_gym.control import SERVER_ID
 from raas_gym.version import __version__
 from runner import protocol
 from runner.protocol import (
@@ -27,6 +28,7 @@ from runner.protocol import (
     PREFIX,
     PROTOCOL_HEADER,
     PROTOCOL_VERSION,
+    SERVER_HEADER,
     ArtifactsGrant,
     ArtifactsOffer,
     ArtifactUpload,
@@ -78,6 +80,13 @@ class RefusedError(ServerError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class Claimed(NamedTuple):
+    """A job, and the identity of the server whose it is; empty where an older one told none."""
+
+    job: ClaimedJob
+    server: str
 
 
 class _RetryError(Exception):
@@ -140,10 +149,12 @@ class Client:
                 raise
         return self._clock_ahead_s
 
-    def claim(self, claim: Claim) -> ClaimedJob | None:
+    def claim(self, claim: Claim) -> Claimed | None:
         """The next job, or None where none came in time. One try: the caller's loop repeats it."""
         response = self._once("claim", claim, answer_s=claim.wait_s + ANSWER_S)
-        return None if response.status_code == requests.codes.no_content else _read(response, ClaimedJob)
+        if response.status_code == requests.codes.no_content:
+            return None
+        return Claimed(_read(response, ClaimedJob), _server_id(response))
 
     def running(self, job: int, fence: str, budget_s: float) -> None:
         """Ask to move the robot."""
@@ -281,6 +292,13 @@ def _failure(response: requests.Response, server: str) -> Exception:
             status, "redirect", f"{server} redirects to {target}: register with that URL instead"
         )
     return RefusedError(status, said.error, said.message)
+
+
+def _server_id(response: requests.Response) -> str:
+    told = response.headers.get(SERVER_HEADER, "")
+    if not SERVER_ID.fullmatch(told):
+        raise UnreachableError(f"{told[:80]!r} is no server's identity: is this a RaaS server?")
+    return told
 
 
 def _clock_ahead_s(response: requests.Response) -> float | None:

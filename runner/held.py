@@ -57,6 +57,7 @@ class HeldJob(BaseModel):
     Attributes:
         job: As it was claimed.
         key: The key it was claimed with.
+        server: Identity of the server whose job it is; empty where it told none.
         phase: How far it has come.
         runs: How the container of each session so far went.
         finish: The last words, from `ended` on.
@@ -64,6 +65,7 @@ class HeldJob(BaseModel):
 
     job: ClaimedJob
     key: str
+    server: str = ""
     phase: Phase = Phase.CLAIMED
     runs: list[Ran] = []
     finish: Finish | None = None

@@ -27,8 +27,7 @@ class Motion:
         self._plan = plan
         self._source = source
         self._volume = volume
-        job, uid = desk.job, tools.job_uid
-        self._sessions = Sessions(tools.control, job, plan.digest, plan.timeout_s, uid)
+        self._sessions = Sessions(tools.control, desk.held, plan.digest, plan.timeout_s, tools.job_uid)
         self._evidence = Evidence(Outcome(plan.limits, plan.timeout_s), plan.config, plan.digest, source)
 
     def run(self) -> None:

@@ -15,10 +15,17 @@ unknown token gets 401; a name cannot change.
 runner reports its robot's state with it: a robot that is not `healthy` is given no job, and a poll is what
 makes the runner count as online. `key` makes the claim idempotent: a runner makes one up for each job it
 wants and repeats it until an answer arrives, and the server answers the same key with the same job, so a
-lost answer strands nothing. A runner whose session nears its end may claim the next job `ahead`, prepare it
-and heartbeat for it meanwhile; it asks so with `wait_s` 0 and leaves the field out otherwise. A job claimed
-ahead is given to another runner that asks for a job to run now and would get none: 409 `released` then tells
-the holder to drop it. From here every call names the job and carries its `fence`. A stale fence
+lost answer strands nothing. The answer bears the header `RAAS-Server` (`SERVER_HEADER`): the server's
+identity, made up once for each database and kept in it. Job numbers are that server's own, so the runner
+names it beside them to the robot's controller. (A header, since an older runner refuses an answer with a
+field it does not know; an older server sends none.)
+
+A runner whose session nears its end may claim the next job `ahead`, prepare it and heartbeat for it
+meanwhile; it asks so with `wait_s` 0 and leaves the field out otherwise. A job claimed ahead is given to
+another runner that asks for a job to run now and would get none: 409 `released` then tells the holder to
+drop it.
+
+From here every call names the job and carries its `fence`. A stale fence
 (the lease was lost, or the job concluded) gets 409. Before `running` was acknowledged it obliges the runner
 to drop the job: somebody else may have it. After that the run goes on to its end, for the robot has moved
 and nobody else may run it, and its results are kept; `artifacts` and `finish` may be tried (see `finish`).
@@ -68,6 +75,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 PROTOCOL_VERSION = 1
 PROTOCOL_HEADER = "RAAS-Protocol"
 FENCE_HEADER = "RAAS-Fence"
+SERVER_HEADER = "RAAS-Server"
 PREFIX = "/api/v1/runner"
 
 MAX_BODY = 1 << 20

@@ -92,7 +92,7 @@ def _evidence(
 
 
 def _sessions(tools: Tools[Client], held: HeldJob) -> Sessions:
-    return Sessions(tools.control, held.job, "", held.job.limits.timeout_s)
+    return Sessions(tools.control, held, "", held.job.limits.timeout_s)
 
 
 def _ended(tools: Tools[Client], held: HeldJob) -> bool:

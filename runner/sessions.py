@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from raas_gym.control import ControlClient, ControlError, SessionOpened, SessionRequest, SessionSummary
 from runner.happenings import Happenings, Kind
 from runner.hardening import JOB_UID
+from runner.held import HeldJob
 from runner.log_times import LogTimes
-from runner.protocol import ClaimedJob
 from runner.pulse import TelemetrySender
 from runner.server import JobServer
 
@@ -40,7 +40,7 @@ class Sessions:
 
     Args:
         control: The controller.
-        job: The job.
+        held: The job.
         image: Digest of the image, for the recording's header.
         timeout_s: Longest time of a program [s].
         client_uid: The user of this host as whom the program comes.
@@ -49,13 +49,14 @@ class Sessions:
     def __init__(
         self,
         control: ControlClient,
-        job: ClaimedJob,
+        held: HeldJob,
         image: str,
         timeout_s: float,
         client_uid: int = JOB_UID,
     ) -> None:
         self._control = control
-        self._job = job
+        self._job = held.job
+        self._server = held.server
         self._image = image
         self._timeout_s = timeout_s
         self._client_uid = client_uid
@@ -123,7 +124,7 @@ class Sessions:
                 patience = 0.0
 
     def _forget(self, number: int) -> None:
-        self._control.forget(self._job.id, self._job.attempt, number)
+        self._control.forget(self._job.id, self._job.attempt, number, self._server)
 
     def _request(self, number: int) -> SessionRequest:
         job = self._job
@@ -144,6 +145,7 @@ class Sessions:
                 "repository": job.repository,
                 "ref": job.ref[:200],
             },
+            server=self._server,
         )
 
     def _was_opened(self, number: int) -> bool:
@@ -159,13 +161,15 @@ class Sessions:
         job = self._job
         why = "the program has ended"
         self._summaries[number] = _patiently(
-            lambda: self._control.close(job.id, job.attempt, number, why), RESTART_S, ("unreachable",)
+            lambda: self._control.close(job.id, job.attempt, number, why, self._server),
+            RESTART_S,
+            ("unreachable",),
         )
 
     def _follow(self, number: int, happenings: Happenings, sender: TelemetrySender, times: LogTimes) -> None:
         job = self._job
         try:
-            for event in self._control.follow(job.id, job.attempt, number):
+            for event in self._control.follow(job.id, job.attempt, number, self._server):
                 if event.get("event") == "telemetry":
                     sender.put(event)
                     _tell_clock(event, times)

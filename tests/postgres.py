@@ -39,13 +39,15 @@ def _user() -> str | None:
 
 
 def empty(url: str) -> None:
-    """Remove all rows of an upgraded database."""
+    """Remove all rows of an upgraded database but the one that an upgrade makes."""
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         rows = connection.execute(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            " AND tablename NOT IN ('alembic_version', 'facts')"
         )
         tables = SQL(", ").join(Identifier(name) for (name,) in rows)
         connection.execute(SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(tables))
+        connection.execute("DELETE FROM facts WHERE name <> 'server_id'")
 
 
 class Cluster:

@@ -84,8 +84,9 @@ class Desk:
                 session,
                 queue.JobRequest(1, "push", key, "a", "5" * 40, "main", {"version": 1}, ["pendulum"], 60),
             )
-        job = self._client.claim(Claim(key=secrets.token_hex(16), wait_s=20, robot=ROBOT, software="1"))
-        assert job is not None
+        claimed = self._client.claim(Claim(key=secrets.token_hex(16), wait_s=20, robot=ROBOT, software="1"))
+        assert claimed is not None
+        job = claimed.job
         self._client.running(job.id, job.fence, 30)
         began = time.perf_counter()
         artifacts.upload(self._client, job.id, job.fence, folder)

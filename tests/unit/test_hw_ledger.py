@@ -60,6 +60,67 @@ def test_a_torn_tail_is_cut_and_the_rest_kept(
     assert reopened(path) == [*KEYS[:whole_lines], SessionKey(99, 1, 0)]
 
 
+HERE, THERE = "5eed", "ace"
+
+
+def test_a_job_of_the_same_number_is_another_servers_own(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    ledger.add(SessionKey(7, 1, 0, HERE))
+    assert ledger.bars(SessionKey(7, 1, 0, HERE))
+    assert not ledger.bars(SessionKey(7, 1, 1, HERE))
+    assert not ledger.bars(SessionKey(7, 1, 0, THERE))
+    assert ledger.bars(SessionKey(7, 1, 0)), "a server that tells no name may be any"
+    ledger.close()
+
+
+def test_lines_from_before_servers_had_names_belong_to_the_first_one_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.write_text('{"job": 7, "attempt": 1, "number": 0, "opened": 1763800000.0}\n')
+    ledger = Ledger(path)
+    old = SessionKey(7, 1, 0)
+    for server in ("", HERE, THERE):
+        assert ledger.bars(old._replace(server=server)), "whose it was is not known yet"
+    ledger.add(SessionKey(8, 1, 0, HERE))
+    for _ in ("as written", "as read again"):
+        assert ledger.bars(old._replace(server=HERE))
+        assert not ledger.bars(old._replace(server=THERE))
+        assert old in ledger
+        ledger.close()
+        ledger = Ledger(path)
+    ledger.close()
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.integers(1, 3), st.sampled_from(["", HERE, THERE]), st.booleans()), max_size=20
+    )
+)
+def test_no_server_ever_has_a_session_twice(
+    tmp_path_factory: pytest.TempPathFactory, asked: list[tuple[int, str, bool]]
+) -> None:
+    """Whoever asks in whatever order, with restarts in between; one without a name may be any of them."""
+    path = tmp_path_factory.mktemp("servers") / "ledger"
+    ledger = Ledger(path)
+    opened: list[tuple[int, str]] = []
+    for job, server, restarts in asked:
+        key = SessionKey(job, 1, 0, server)
+        if not ledger.bars(key):
+            ledger.add(key)
+            opened.append((job, server))
+        if restarts:
+            ledger.close()
+            ledger = Ledger(path)
+        assert ledger.bars(key)
+    ledger.close()
+    assert len(set(opened)) == len(opened)
+    for place, (job, server) in enumerate(opened):
+        if server == "":
+            assert job not in [earlier for earlier, _ in opened[:place]]
+            later = [name for name_job, name in opened[place + 1 :] if name_job == job]
+            first_named = next((name for _, name in opened[place + 1 :] if name), None)
+            assert first_named not in later
+
+
 def test_damage_before_the_last_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     lines = filled(path).splitlines(keepends=True)

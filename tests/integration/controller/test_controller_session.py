@@ -86,6 +86,44 @@ def test_one_session_at_a_time_and_each_once(daemon: Daemon) -> None:
         assert code_of(lambda refused=refused: daemon.open(*refused)) == "already_opened"
 
 
+def test_the_same_number_of_another_server_is_another_job(daemon: Daemon) -> None:
+    home, moved = "5eed5eed5eed5eed", "ace0ace0ace0ace0"
+    for server in (home, moved):
+        daemon.open(1, server=server)
+        assert daemon.client.close(1, 1, 0, server, server).server == server
+    daemon.kill()
+    daemon.start()
+    for server in (home, moved, ""):
+        assert code_of(lambda server=server: daemon.open(1, server=server)) == "already_opened"
+    daemon.client.forget(1, 1, 0, home)
+    assert code_of(lambda: daemon.client.result(1, 1, 0, home)) == "unknown_session"
+    assert daemon.client.result(1, 1, 0, moved).message == moved
+    assert code_of(lambda: daemon.client.result(1, 1, 0)) == "unknown_session"
+
+
+def test_what_an_older_controller_wrote_down_still_counts(daemon: Daemon) -> None:
+    """Its ledger knows no servers, nor does the session that was open when it was stopped for the upgrade."""
+    home, moved = "5eed5eed5eed5eed", "ace0ace0ace0ace0"
+    daemon.open(1)
+    daemon.kill()
+    data = daemon.home / "data"
+    _without_server(data / "ledger.jsonl")
+    _without_server(data / "results" / "1-1-0" / "request.json")
+    daemon.start()
+    assert daemon.client.close(1, 1, 0, "restarted").reason == "controller_lost"
+    assert code_of(lambda: daemon.open(1, server=home)) == "already_opened"
+    daemon.open(2, server=home)
+    daemon.client.close(2, 1, 0, "", home)
+    assert code_of(lambda: daemon.open(1, server=home)) == "already_opened"
+    daemon.open(1, server=moved)
+
+
+def _without_server(file: Path) -> None:
+    entry = json.loads(file.read_text())
+    assert entry.pop("server") == ""
+    file.write_text(json.dumps(entry) + "\n")
+
+
 def test_refused_requests(daemon: Daemon) -> None:
     assert code_of(lambda: daemon.open(env_id="CartPole-v1")) == "unsupported"
     for wrong in (
@@ -94,6 +132,7 @@ def test_refused_requests(daemon: Daemon) -> None:
         {"client_uid": -1},
         {"display": "x" * 1000},
         {"header": {"commit": "x" * 10_000}},
+        {"server": "../up"},
     ):
         assert code_of(lambda wrong=wrong: daemon.open(**wrong)) == "bad_request"
     assert code_of(lambda: daemon.open(job=0)) == "bad_request"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import socket
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +20,11 @@ import numpy as np
 import pytest
 from conftest import COMMAND, Daemon, until
 
+from hardware.control_server import ControlServer
+from hardware.controller import Controller
+from hardware.robot import SimulatedRobot
 from raas_gym import control
-from raas_gym.control import ControlClient, ControlError, SessionOpened
+from raas_gym.control import ControlClient, ControlError, SessionOpened, SessionRequest
 from raas_gym.remote import RemoteEnv
 
 Connect = Callable[[SessionOpened], RemoteEnv]
@@ -39,12 +46,16 @@ def driven(env: RemoteEnv, steps: int) -> None:
         env.step(np.array([1.0], dtype=np.float32))
 
 
+OPEN = control.encode(
+    {"op": "open", "request": asdict(SessionRequest(1, 1, 0, "RaasPendulum-v1", 60.0, os.getuid()))}
+)
+
 MALFORMED = {
     b"hello": "not JSON",
     b"\xff\xfe": "not JSON",
     b"[]": "not a JSON object",
     b"[" * 100_000: "not JSON",
-    b"{}": "op None is not one of status, open",
+    b"{}": "op None is not one of open, follow, status",
     b'{"op": ["open"]}': "is not one of",
     b'{"op": "open"}': "SessionRequest must be a JSON object",
     b'{"op": "open", "request": {"job": "1"}}': "SessionRequest.job must be int",
@@ -53,6 +64,7 @@ MALFORMED = {
     b'{"op": "close", "job": true, "attempt": 1, "number": 0}': "whole numbers",
     b'{"op": "close", "job": -1, "attempt": 1, "number": 0}': "whole numbers",
     b'{"op": "follow"}': "whole numbers",
+    b'{"op": "result", "job": 1, "attempt": 1, "number": 0, "server": "../up"}': "server must match",
     b'{"op": "status", "x": NaN}': "not JSON",
 }
 
@@ -79,6 +91,14 @@ def test_the_socket_is_for_its_group_alone(daemon: Daemon) -> None:
     assert stat.S_IMODE(daemon.socket.stat().st_mode) == 0o660
 
 
+def test_another_version_of_the_contract_is_named(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "CONTROL_VERSION", 1)  # as in a runner from before servers had names
+    both = r"speaks version 2 of the control contract, .* version 1: install the same .* and restart both"
+    with pytest.raises(ControlError, match=both) as refused:
+        daemon.client.status()
+    assert refused.value.code == "version"
+
+
 def test_too_many_connections_are_told_so(daemon: Daemon) -> None:
     held = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(64)]
     try:
@@ -90,6 +110,61 @@ def test_too_many_connections_are_told_so(daemon: Daemon) -> None:
         for connection in held:
             connection.close()
     until(daemon.answers)
+
+
+def test_who_hung_up_while_the_controller_was_held_up_gets_no_session(daemon: Daemon) -> None:
+    """A runner that died, or lost patience: its session would be open with nobody there."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    with raw(daemon) as (connection, _):
+        connection.sendall(OPEN)
+    daemon.process.send_signal(signal.SIGCONT)
+    daemon.open(1)  # as its next attempt would, or another runner's
+    daemon.client.close(1, 1, 0, "")
+    assert "job 1-1-0: not opened, for who asked has hung up" in daemon.end()
+
+
+class SlowlyResting(SimulatedRobot):
+    """A robot that swings on until `still` is set."""
+
+    def __init__(self) -> None:
+        super().__init__("goose", 0.05, ["RaasPendulum-v1"])
+        self.swinging, self.still, self.stopped = (threading.Event() for _ in range(3))
+
+    def rest(self) -> None:
+        self.swinging.set()
+        assert self.still.wait(20)
+        super().rest()
+
+    def stop(self) -> None:
+        self.stopped.set()
+        super().stop()
+
+
+def test_who_hangs_up_while_the_robot_comes_to_rest_has_a_session_that_is_over(home: Path) -> None:
+    robot = SlowlyResting()
+    (home / "sessions").mkdir()
+    controller = Controller(robot, home / "data", home / "sessions")
+    robot.still.set()
+    controller.settle()
+    for event in (robot.still, robot.swinging):
+        event.clear()
+    server = ControlServer(home / "c.sock", controller)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(server.path))
+            connection.sendall(OPEN)
+            assert robot.swinging.wait(20)
+        assert robot.stopped.wait(20)
+        robot.still.set()
+        client = ControlClient(str(server.path))
+        until(lambda: client.status().state == "idle")
+        summary = client.result(1, 1, 0)
+        assert (summary.reason, summary.ticks) == ("closed", 0)
+        assert "hung up before it was open" in summary.message
+    finally:
+        robot.still.set()
+        server.close()
+        controller.shutdown("the test is over")
 
 
 def test_follow_streams_every_row_and_then_the_summary(daemon: Daemon, connect: Connect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -65,6 +66,16 @@ class Lab:
     def sessions(self, number: str) -> int:
         ledger = (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
         return sum(f'"job":{number},' in line.replace(" ", "") for line in ledger)
+
+    def servers(self) -> set[str]:
+        """Whose jobs the controller has run, by its ledger."""
+        ledger = (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
+        return {json.loads(line)["server"] for line in ledger}
+
+    def server_id(self) -> str:
+        with closing(sqlite3.connect(self.stack.data / "server" / "raas.sqlite3")) as database:
+            question = "SELECT value FROM facts WHERE name = 'server_id'"
+            return str(database.execute(question).fetchone()[0])
 
     def artifact(self, number: str, name: str) -> bytes:
         found = next(a for a in self.job(number)["artifacts"] if a["name"] == name)

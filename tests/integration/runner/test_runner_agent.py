@@ -43,6 +43,7 @@ def test_a_job_comes_back_with_its_log_and_artifacts(lab: Lab) -> None:
     assert lab.names(number) == ["artifacts/mine.txt", "log.txt", "trajectory.csv", "trajectory.npz"]
     assert lab.artifact(number, "artifacts/mine.txt") == b"mine"
     assert b"step 4" in lab.artifact(number, "log.txt")
+    assert lab.servers() == {lab.server_id()}
 
 
 def test_a_long_log_arrives_whole_and_once(lab: Lab) -> None:

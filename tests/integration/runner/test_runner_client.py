@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from runner import settings
 from runner.cli import raas_runner
 from runner.client import Client, ConflictError, RefusedError, UnreachableError
-from runner.protocol import ArtifactUpload, Heartbeat
+from runner.protocol import ArtifactUpload, Claim, ClaimedJob, Heartbeat, JobLimits, RobotReport
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -77,6 +77,20 @@ def _error(status: int, message: str = "no", **headers: str) -> Answer:
 
 
 OK: Answer = (204, {}, b"")
+JOB = ClaimedJob(
+    id=7,
+    attempt=1,
+    fence="f",
+    repository="ada/spoon",
+    sha="a" * 40,
+    ref="main",
+    config={},
+    sessions=1,
+    limits=JobLimits(**dict.fromkeys(JobLimits.model_fields, 1)),
+    lease_s=30.0,
+    heartbeat_s=5.0,
+    url="",
+)
 
 
 def test_what_may_pass_is_repeated(server: Server, client: Client) -> None:
@@ -129,6 +143,23 @@ def test_an_answer_that_is_none(server: Server, client: Client, body: bytes) -> 
     server.answers = [(200, {}, body)]
     with pytest.raises(UnreachableError, match="is this a RaaS server"):
         client.heartbeat(1, Heartbeat(fence="f"))
+
+
+def test_a_server_that_tells_no_name_has_none_and_one_that_is_no_name_is_not_taken(
+    server: Server, client: Client
+) -> None:
+    robot = RobotReport(kind="pendulum", plant="simulated", env_ids=[], healthy=True, passport="simulated")
+    wish = Claim(key="0" * 32, wait_s=0.0, robot=robot, software="1")
+    body = JOB.model_dump_json().encode()
+    server.answers = [
+        (200, {}, body),
+        (200, {"RAAS-Server": "5eed"}, body),
+        (200, {"RAAS-Server": "../"}, body),
+    ]
+    assert client.claim(wish) == (JOB, "")
+    assert client.claim(wish) == (JOB, "5eed")
+    with pytest.raises(UnreachableError, match="no server's identity"):
+        client.claim(wish)
 
 
 def test_a_source_is_fetched_as_it_is(server: Server, client: Client, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from github_app import background, joblog, leases, tokens
 from github_app.background import Background
 from github_app.models import Job, Runner
 from github_app.moves import utc_now
+from raas_gym import control
 from runner.protocol import ClaimedJob
 
 KEY = "c" * 32
@@ -105,7 +106,10 @@ def test_the_life_of_a_job(world: World) -> None:
     assert (job.id, job.attempt, job.sessions, job.repository) == (job_id, 1, 2, "alice/pendulum-1")
     assert job.url == f"http://raas.test/jobs/{job_id}"
     assert job.limits.timeout_s == 120.0
-    assert robot.claim(key=KEY).get_json() == answer.get_json()
+    again = robot.claim(key=KEY)
+    assert again.get_json() == answer.get_json()
+    assert again.headers["RAAS-Server"] == answer.headers["RAAS-Server"]
+    assert control.SERVER_ID.fullmatch(answer.headers["RAAS-Server"])
     held = answer.get_json()
     beat = robot.call(held, "heartbeat", phase="preparing", log=piece(0, b"one\n"))
     assert beat.get_json() == {"log_length": 4, "cancel": None}

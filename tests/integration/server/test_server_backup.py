@@ -10,7 +10,7 @@ import pytest
 from server_world import MakeSettings, World, piece, upload
 
 from github_app import app as application
-from github_app import backup
+from github_app import backup, services
 from github_app.backup import BackupError
 from github_app.config import Settings
 from github_app.db import Database
@@ -46,6 +46,7 @@ def test_there_and_back(two_settings: tuple[Settings, Settings], tmp_path: Path)
     here, there = two_settings
     upgraded(here)
     app = application.create_app(here)
+    identity = services.of(app).identity.name
     world = World(app)
     robot = world.robot()
     world.submit()
@@ -66,6 +67,7 @@ def test_there_and_back(two_settings: tuple[Settings, Settings], tmp_path: Path)
     assert (there.data_dir / "secret.key").read_text() == (here.data_dir / "secret.key").read_text()
     assert (there.data_dir / "github-app.json").stat().st_mode & 0o777 == 0o600
     again = application.create_app(there)
+    assert services.of(again).identity.name == identity, "to robots it is the same server"
     client = again.test_client()
     with client.get(f"/jobs/{held['id']}/artifacts/a.txt") as answer:
         assert answer.data == b"data"

@@ -19,6 +19,7 @@ from sqlalchemy import MetaData, insert, inspect, select, text
 from github_app import migrations, queue, serving
 from github_app.columns import Base, UtcDateTime
 from github_app.db import Database, DatabaseError
+from github_app.identity import Identity
 from github_app.models import Job, Repository
 from github_app.moves import utc_now
 
@@ -168,6 +169,17 @@ def test_a_row_in_every_table_goes_down_step_by_step_and_up_again(empty: Databas
         for table, row in older.items():
             kept = {name: value for name, value in after[table].items() if name in row}
             assert kept == {name: before[table][name] for name in kept}, f"{table} from {revision}"
+
+
+def test_a_server_stays_who_it_is_and_a_new_one_is_another(empty: Database) -> None:
+    empty.upgrade()
+    name = Identity(empty).name
+    empty.downgrade("0014")
+    empty.upgrade()
+    assert Identity(empty).name == name
+    empty.downgrade("base")
+    empty.upgrade()
+    assert Identity(empty).name != name
 
 
 def test_an_upgrade_killed_in_the_middle_is_made_whole_by_the_next(empty: Database, tmp_path: Path) -> None:
