@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import tempfile
 import time
@@ -53,6 +54,8 @@ from runner.protocol import (
     Register,
     Telemetry,
 )
+
+log = logging.getLogger(__name__)
 
 blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
 
@@ -175,6 +178,7 @@ def _try_claim(here: Services, rules: RobotRules, wish: ClaimRequest) -> Claimed
 def claimed_job(here: Services, job: Claimed) -> ClaimedJob:
     """The job as its runner sees it."""
     limits = here.settings
+    log.info("job %s: claimed (attempt %s)", job.id, job.attempt)
     return ClaimedJob(
         id=job.id,
         attempt=job.attempt,

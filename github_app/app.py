@@ -14,6 +14,7 @@ from github_app import (
     artifacts,
     auth,
     badge,
+    browser_headers,
     csrf,
     job_actions,
     leaderboard,
@@ -45,9 +46,6 @@ from github_app.stores import open_store
 from github_app.telemetry import LatestTelemetry
 from github_app.wakeups import Wakeups
 from runner.protocol import MAX_BODY
-
-HEADERS = {"Cross-Origin-Opener-Policy": "same-origin", "X-Frame-Options": "DENY"}
-"""On every answer, beside what `pages.guard` says."""
 
 
 class RowNumber(IntegerConverter):
@@ -89,8 +87,8 @@ def create_app(settings: Settings) -> Flask:
     answers.register(app)
     limits.install(
         app,
-        programs=(webhooks.blueprint, api.blueprint),
-        forms=(setup.blueprint, auth.blueprint, robots.blueprint),
+        programs=(webhooks.blueprint, api.blueprint, artifacts.uploads),
+        forms=(setup.blueprint, auth.blueprint, robots.blueprint, submit.blueprint, job_actions.blueprint),
     )
     for blueprint in (
         webhooks.blueprint,
@@ -99,6 +97,7 @@ def create_app(settings: Settings) -> Flask:
         public.blueprint,
         live.blueprint,
         artifacts.blueprint,
+        artifacts.uploads,
         plot_page.blueprint,
         replay.blueprint,
         pages.blueprint,
@@ -151,10 +150,10 @@ def _health(app: Flask) -> None:
 
 
 def _headers(app: Flask) -> None:
+    said = browser_headers.fixed(services.of(app).settings)
+
     @app.after_request
     def secure(response: Response) -> Response:
-        for name, value in HEADERS.items():
+        for name, value in said.items():
             response.headers.setdefault(name, value)
-        if services.current().settings.public_url.startswith("https://"):
-            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response

@@ -22,9 +22,12 @@ from github_app.answers import ApiError
 from github_app.config import Settings
 from github_app.models import Artifact, Job
 from github_app.stores import Blob, Delivery, FileStore, UploadRefusedError, job_prefix
+from github_app.user_text import plain
 from runner.protocol import ArtifactOffer
 
 PIECE = 1 << 16
+USERS_FOLDER = "artifacts/"
+"""Begins the names of what a program left; the runner sees to it."""
 
 SHOWN = frozenset(
     {
@@ -42,6 +45,7 @@ SHOWN = frozenset(
 """Types a browser may show; no HTML, SVG or XML: those carry scripts."""
 
 blueprint = Blueprint("artifacts", __name__)
+uploads = Blueprint("uploads", __name__)
 
 
 def offer(session: Session, job: Job, files: Sequence[ArtifactOffer], settings: Settings) -> list[Artifact]:
@@ -109,10 +113,14 @@ def mark_stored(row: Artifact, offered: Blob, kept: Blob, head: bytes | None, no
 
 
 def listing(session: Session, job: Job) -> list[Artifact]:
-    """The stored files of the latest attempt, by name; none once they were given up (`retention`)."""
+    """The stored files of the latest attempt, by name; none once they were given up (`retention`).
+
+    What the robot's host recorded comes before the program's own, of which there may be many.
+    """
     if job.files_removed_at is not None:
         return []
-    return [row for row in _of_attempt(session, job) if row.stored_at is not None]
+    stored = [row for row in _of_attempt(session, job) if row.stored_at is not None]
+    return sorted(stored, key=lambda row: row.name.startswith(USERS_FOLDER))
 
 
 def blob_of(row: Artifact) -> Blob:
@@ -133,11 +141,11 @@ def delivery_of(name: str) -> Delivery:
     content_type = guessed if shown and guessed else "application/octet-stream"
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
-    file_name = name.rpartition("/")[2]
-    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in file_name)
+    file_name = plain(name.rpartition("/")[2])  # a name that runs backwards hides what kind of file it is
+    simple = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in file_name)
     way = "inline" if shown else "attachment"
     return Delivery(
-        content_type, f"{way}; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+        content_type, f"{way}; filename=\"{simple}\"; filename*=UTF-8''{quote(file_name, safe='')}"
     )
 
 
@@ -172,7 +180,7 @@ def download(job_id: int, name: str) -> ResponseReturnValue:
     return response
 
 
-@blueprint.put("/uploads/<path:key>")
+@uploads.put("/uploads/<path:key>")
 def upload(key: str) -> ResponseReturnValue:
     """Receive a file at an address that `FileStore.upload` signed."""
     store = services.current().store

@@ -113,11 +113,12 @@ def _publish(here: Services, taken: Taken) -> None:
             LEASES.put_off(here.db, job.id, until, report_tries=Job.report_tries - 1)
         elif _bring_up_to_date(here, taken):
             _settle(here, taken)
+            log.info("job %s: its check run shows %s", job.id, taken.view.conclusion or taken.view.status)
     except GitHubError as error:
-        log.warning("check run of job %s: %s", job.id, error)
+        log.warning("job %s: its check run: %s", job.id, error)
         _later(here, taken, error)
     except Exception as error:
-        log.exception("check run of job %s", job.id)
+        log.exception("job %s: its check run", job.id)
         _later(here, taken, error)
 
 
@@ -200,7 +201,7 @@ def _later(here: Services, taken: Taken, error: Exception) -> None:
     tries = taken.job.report_tries
     refused = isinstance(error, GitHubError) and not isinstance(error, GitHubUnavailableError)
     if refused and tries >= REFUSED_TRIES_MAX:
-        log.error("check run of job %s is given up after %s tries: %s", taken.job.id, tries, error)
+        log.error("job %s: its check run is given up after %s tries: %s", taken.job.id, tries, error)
         _settle(here, taken)
         return
     due = datetime.now(UTC) + pause(tries, PAUSE_MAX)

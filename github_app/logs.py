@@ -6,13 +6,13 @@ signatures travel there. Who logs about a job says so by `extra=about(job_id)`; 
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import time
-from datetime import UTC, datetime
 
 from flask import Flask, Response, g, has_request_context, request
+
+from raas_gym import daemon_logs
 
 log = logging.getLogger("github_app.requests")
 
@@ -21,6 +21,10 @@ SLOW_S = 1.0
 """A request that takes longer than this is logged even if it is a mere look."""
 WAITING = frozenset({"api.claim"})
 """Endpoints that are meant to take long."""
+BEATS = frozenset({"api.claim", "api.heartbeat", "api.telemetry"})
+"""What every runner sends all the time: no event where it is answered as usual. The job's own lines tell what
+comes of it."""
+_FIELDS = ("request", "method", "path", "status", "milliseconds")
 
 
 def about(job_id: int) -> dict[str, int]:
@@ -34,37 +38,18 @@ class _Context(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         there = has_request_context()
         number = g.get("request_id") if there else None
-        about_job = getattr(record, "job", None) or (
-            (request.view_args or {}).get("job_id") if there else None
-        )
+        about_job = daemon_logs.job_of(record)
+        if about_job is None and there:
+            about_job = (request.view_args or {}).get("job_id")
         record.request, record.job = number, about_job
         record.context = " ".join(filter(None, (number, f"job {about_job}" if about_job else ""))) or "-"
         return True
 
 
-class _Json(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "process": record.process,
-        }
-        for name in ("request", "job", "method", "path", "status", "milliseconds"):
-            if (value := getattr(record, name, None)) is not None:
-                fields[name] = value
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
-
-
 def configure(level: int = logging.INFO, *, as_json: bool = False) -> None:
     """Write the log to standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Json() if as_json else logging.Formatter(TEXT))
+    handler.setFormatter(daemon_logs.Json(_FIELDS) if as_json else daemon_logs.Text(TEXT))
     handler.addFilter(_Context())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -87,7 +72,8 @@ def install(app: Flask) -> None:
         taken = time.perf_counter() - g.get("began", time.perf_counter())
         response.headers["X-Request-Id"] = g.get("request_id", "-")
         slow = taken > SLOW_S and request.endpoint not in WAITING
-        quiet = response.status_code < 400 and request.method in {"GET", "HEAD"} and not slow
+        usual = request.method in {"GET", "HEAD"} or request.endpoint in BEATS
+        quiet = response.status_code < 400 and usual and not slow
         level = logging.DEBUG if quiet else logging.INFO
         fields = {
             "method": request.method,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import Table, insert
+from sqlalchemy import Table, event, insert
 from sqlalchemy.orm import Session
 
 from github_app import jobs
@@ -13,6 +14,8 @@ from github_app.db import Database
 from github_app.jobs import EventKind, Status
 from github_app.models import Job, JobEvent
 from runner.protocol import Conclusion
+
+log = logging.getLogger(__name__)
 
 _events = cast("Table", JobEvent.__table__)
 _APPEND = insert(_events).returning(_events.c.id)
@@ -74,6 +77,10 @@ def state_of(job: Job) -> jobs.State:
 def write_event(session: Session, job: Job, kind: EventKind, now: datetime, data: dict[str, Any]) -> None:
     """Append to the job's history, and wake whoever publishes it."""
     job.latest_event = append_event(session, job.id, kind, now, data)
+    words, job_id = " ".join(f"{name}={value}" for name, value in data.items() if value is not None), job.id
+    event.listen(
+        session, "after_commit", lambda _: log.info("job %s: %s %s", job_id, kind.value, words), once=True
+    )
 
 
 def append_event(session: Session, job_id: int, kind: EventKind, now: datetime, data: dict[str, Any]) -> int:

@@ -152,10 +152,8 @@ def content_policy(files: str) -> str:
 
 @blueprint.after_app_request
 def guard(response: Response) -> Response:
-    """What browsers are told about every answer that does not say otherwise itself."""
+    """What an answer may do in a browser, unless it says so itself (`browser_headers` has what is fixed)."""
     response.headers.setdefault("Content-Security-Policy", content_policy(services.current().store.origin))
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
     return response
 
 

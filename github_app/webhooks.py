@@ -32,7 +32,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from github_app import answers, metrics, payloads, services, triggers
+from github_app import answers, browser_headers, metrics, payloads, services, triggers
 from github_app.config import Settings
 from github_app.intake import Arrival, Intake
 
@@ -104,6 +104,9 @@ class Front:
         self._inner: WSGIApplication = app.wsgi_app
         self._settings = services.of(app).settings
         self._intake = cast("Intake", app.extensions[INTAKE])
+        policy = ("Content-Security-Policy", browser_headers.NOTHING_POLICY)
+        kind = ("Content-Type", "application/json")
+        self._headers = [*browser_headers.fixed(self._settings).items(), policy, kind]
         self._took = metrics.requests(app).labels("POST", PATH, "202")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -120,7 +123,7 @@ class Front:
                 log.warning("delivery %s was not stored at once", arrival.guid, exc_info=True)
             else:
                 self._took.observe(time.perf_counter() - began)
-                return _accepted(arrival.guid, stored, start_response)
+                return self._accepted(arrival.guid, stored, start_response)
         environ["wsgi.input"] = io.BytesIO(body)
         return self._inner(environ, start_response)
 
@@ -135,6 +138,12 @@ class Front:
         except MalformedError:
             return None
 
+    def _accepted(self, guid: str, stored: bool, start_response: StartResponse) -> list[bytes]:
+        answer = json.dumps({"delivery": guid, "stored": stored}).encode() + b"\n"
+        own = [("Content-Length", str(len(answer))), ("X-Request-Id", guid)]
+        start_response("202 ACCEPTED", [*self._headers, *own])
+        return [answer]
+
 
 def _looks_signed(environ: Mapping[str, Any]) -> bool:
     """Whether it is worth reading: of a known, modest length, with something as long as a signature."""
@@ -146,20 +155,6 @@ def _looks_signed(environ: Mapping[str, Any]) -> bool:
         and int(length) <= FRONT_MAX
         and len(environ.get("HTTP_X_HUB_SIGNATURE_256", "")) == _SIGNATURE_LENGTH
     )
-
-
-def _accepted(guid: str, stored: bool, start_response: StartResponse) -> list[bytes]:
-    answer = json.dumps({"delivery": guid, "stored": stored}).encode() + b"\n"
-    start_response(
-        "202 ACCEPTED",
-        [
-            ("Content-Type", "application/json"),
-            ("Content-Length", str(len(answer))),
-            ("X-Content-Type-Options", "nosniff"),
-            ("X-Request-Id", guid),
-        ],
-    )
-    return [answer]
 
 
 def _arrival(settings: Settings, environ: Mapping[str, Any], body: bytes) -> Arrival:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import re
@@ -22,7 +21,7 @@ from hardware.doctor import examine
 from hardware.errors import HardwareError
 from hardware.passport import schema
 from hardware.robot import PENDULUM_ENV_IDS
-from raas_gym import control
+from raas_gym import control, daemon_logs
 from raas_gym.version import __version__
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -52,6 +51,16 @@ _data_option = _path_option(
 )
 _guardian_option = _path_option(
     "--guardian", "/run/raas-guardian/guardian.sock", "RAAS_GUARDIAN_SOCKET", "The guardian's socket."
+)
+
+
+_log_option = click.option(
+    "--log-format",
+    type=click.Choice(daemon_logs.FORMATS),
+    default="text",
+    envvar=daemon_logs.VARIABLE,
+    show_envvar=True,
+    help="How the log is written.",
 )
 
 
@@ -109,9 +118,10 @@ def main() -> None:
 @_socket_option
 @_guardian_option
 @_levels_option
-def serve(*, name: str, data_dir: Path, socket: Path, **choices: Any) -> None:
+@_log_option
+def serve(*, name: str, data_dir: Path, socket: Path, log_format: daemon_logs.Format, **choices: Any) -> None:
     """Serve the robot until SIGTERM."""
-    _log_to_stderr()
+    _log_to_stderr(log_format)
     if not NAME.fullmatch(name):
         _fail(f"--name {name!r}: use 1 to 40 lower-case letters, digits, - or _, beginning with a letter")
     settings = daemon.Settings(data_dir.absolute(), socket.absolute())
@@ -123,9 +133,10 @@ def serve(*, name: str, data_dir: Path, socket: Path, **choices: Any) -> None:
 @click.option("--pins", type=click.Choice(pins.KINDS), default="auto", show_default=True)
 @_guardian_option
 @_levels_option
-def guardian(pins: str, guardian: Path, levels: Path | None) -> None:
+@_log_option
+def guardian(pins: str, guardian: Path, levels: Path | None, log_format: daemon_logs.Format) -> None:
     """Own the motor's enable line; drop it when the controller falls silent."""
-    _log_to_stderr()
+    _log_to_stderr(log_format)
     with _plainly():
         assembly.guard(pins, guardian.absolute(), levels)
 
@@ -227,10 +238,10 @@ def _plainly() -> Iterator[None]:
         _fail(str(error))
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(chosen: daemon_logs.Format) -> None:
     """One line a message; under systemd the journal adds the time itself."""
     when = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{when}%(levelname)s %(message)s")
+    daemon_logs.configure(chosen, f"{when}%(levelname)s %(message)s")
 
 
 def _fail(message: str) -> NoReturn:

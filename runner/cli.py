@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from raas_gym import daemon_logs
 from raas_gym.control import ControlClient, ControlError
 from raas_gym.version import __version__
 from runner import base_image, settings
@@ -98,10 +99,18 @@ def _check_writable(config: Path) -> None:
 
 
 @raas_runner.command()
+@click.option(
+    "--log-format",
+    type=click.Choice(daemon_logs.FORMATS),
+    default="text",
+    envvar=daemon_logs.VARIABLE,
+    show_envvar=True,
+    help="How the log is written.",
+)
 @click.pass_obj
-def run(config: Path) -> None:
+def run(config: Path, log_format: daemon_logs.Format) -> None:
     """Claim and run jobs until SIGTERM, which drains; a second one, or SIGINT, stops the job at hand."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    daemon_logs.configure(log_format, "%(asctime)s %(levelname)s %(message)s")
     try:
         chosen, token = settings.read(config), settings.read_token(config)
         store = Store(chosen.data_dir)

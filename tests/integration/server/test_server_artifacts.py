@@ -126,6 +126,18 @@ def test_what_could_carry_scripts_is_saved_not_shown(
     assert headers["Content-Disposition"].startswith("attachment")
 
 
+def test_a_name_that_runs_backwards_is_saved_under_one_that_does_not() -> None:
+    told = artifacts.delivery_of("artifacts/\u202egpj.exe").disposition
+    assert told == "attachment; filename=\"_gpj.exe\"; filename*=UTF-8''%EF%BF%BDgpj.exe"
+
+
+def test_what_the_host_recorded_is_listed_first(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    for name in ("artifacts/a.txt", "artifacts/z.txt", "trajectory.csv"):
+        upload(world, *job, name, name.encode())
+    shown = world.app.test_client().get(f"/api/v1/jobs/{job[1]['id']}").get_json()["artifacts"]
+    assert [file["name"] for file in shown] == ["trajectory.csv", "artifacts/a.txt", "artifacts/z.txt"]
+
+
 def test_a_private_repositorys_files_do_not_exist_for_strangers(world: World) -> None:
     submit(world.database, repository_id=add_repository(world.database, private=True, number=2))
     robot = world.robot()

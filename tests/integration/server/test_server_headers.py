@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ PUBLIC = ("GET /schema/", "OPTIONS /schema/", "GET /badge/", "GET /repos")
 """What other sites may show: the schema of `.raas.yml`, which editors fetch, and badges."""
 OWN_POLICY = re.compile(r"default-src 'none'")
 WITH_APP = {"GITHUB_CLIENT_ID": "Iv1.abc", "GITHUB_CLIENT_SECRET": "shhh", "PUBLIC_URL": "https://raas.test"}
+WITH_APP |= {"GITHUB_WEBHOOK_SECRET": "a-secret-of-the-webhook"}
 
 
 @pytest.fixture
@@ -66,6 +68,22 @@ def test_every_route_says_what_browsers_may_do(world: World) -> None:
             assert cookie.startswith("__Host-"), what
         answer.close()
     assert asked > 40
+
+
+def test_so_does_the_answer_to_a_delivery(world: World) -> None:
+    body, secret = b'{"zen": "x"}', world.services.settings.github_webhook_secret
+    assert secret is not None
+    headers = {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": "star",
+        "X-GitHub-Delivery": "1",
+        "X-Hub-Signature-256": "sha256=" + hmac.new(secret.reveal().encode(), body, "sha256").hexdigest(),
+    }
+    answer = world.app.test_client().post("/webhooks/github", data=body, headers=headers)
+    assert answer.status_code == 202
+    usual = world.app.test_client().get("/nothing").headers
+    missing = set(usual.keys()) - set(answer.headers.keys())
+    assert not {name for name in missing if not name.startswith("X-RateLimit")}
 
 
 def test_no_other_site_may_read_anything_and_none_may_act(world: World) -> None:
