@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, jsonify
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from flask import Flask, Response
 from werkzeug.routing import IntegerConverter, Map
 
 from github_app import (
@@ -27,6 +25,7 @@ from github_app import (
     plot_page,
     policy_pages,
     public,
+    readiness,
     replay,
     robots,
     schema,
@@ -36,7 +35,7 @@ from github_app import (
     webhooks,
 )
 from github_app.config import Settings
-from github_app.db import Database, DatabaseError
+from github_app.db import Database
 from github_app.dispatch import Dispatcher
 from github_app.github import GitHub
 from github_app.identity import Identity
@@ -116,7 +115,7 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(csrf.check)
     app.add_template_global(csrf.token, "csrf_token")
     app.add_template_global(auth.login_name, "signed_in_as")
-    _health(app)
+    readiness.install(app)
     _headers(app)
     app.wsgi_app = webhooks.Front(app)  # type: ignore[method-assign]  # Flask's own way to wrap an app
     return app
@@ -127,26 +126,6 @@ def close(app: Flask) -> None:
     here = services.of(app)
     here.github.close()
     here.db.close()
-
-
-def _health(app: Flask) -> None:
-    @app.get("/healthz")
-    def alive() -> Response:
-        """The process answers."""
-        return jsonify(status="ok")
-
-    @app.get("/readyz")
-    def ready() -> Response:
-        """The process can work: its database answers and has the tables it should."""
-        here = services.current()
-        if here.dispatcher.closed:
-            return answers.failure(503, "stopping", "the server is stopping")
-        try:
-            with here.db.read() as session:
-                session.execute(text("SELECT 1 FROM jobs WHERE id = 0"))
-        except (SQLAlchemyError, DatabaseError):
-            return answers.failure(503, "database", "the database does not answer or is not upgraded")
-        return jsonify(status="ready")
 
 
 def _headers(app: Flask) -> None:

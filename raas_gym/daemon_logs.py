@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, cast
 
 Format = Literal["text", "json"]
 FORMATS: tuple[Format, Format] = ("text", "json")
@@ -35,7 +35,9 @@ def job_of(record: logging.LogRecord) -> object | None:
     """The job a line is about, if any: said by `extra`, or by the message's form."""
     said: object | None = getattr(record, "job", None)
     if said is None and str(record.msg).startswith(_ABOUT_A_JOB) and isinstance(record.args, tuple):
-        return record.args[0]
+        said = record.args[0]
+        if isinstance(said, tuple):  # a controller's key of a session, whose first part is the job's number
+            return cast("object", said[0])
     return said
 
 

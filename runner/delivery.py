@@ -35,7 +35,7 @@ def deliver(client: Client, store: Store, held: HeldJob, log: LogChunk | None) -
         logger.warning("job %s: concluded without us: %s", job.id, error)
         return Delivery.REFUSED
     except RefusedError as error:
-        logger.exception("job %s: the server refuses its end: %s", job.id, error.code)
+        logger.warning("job %s: the server refuses its end, its results are put aside: %s", job.id, error)
         store.set_aside(held.name)
         return Delivery.REFUSED
     except ServerError as error:

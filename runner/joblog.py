@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class JobLog:
         self.times = LogTimes()
         self._limit = limit
         self._program_limit = limit - min(OWN_BYTES, limit // 4)
-        self._file = path.open("ab", buffering=0)
-        self.length = self._file.tell()
+        self._file = path.open("a+b", buffering=0)
+        self.length = self._file.seek(0, os.SEEK_END)
         self._discarded = 0
         self.failed = False
 
@@ -74,10 +75,11 @@ class JobLog:
         return self._discarded > 0
 
     def read(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`."""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        """Up to `size` bytes from `offset`. While it is open, its folder may have been moved elsewhere."""
+        if self._file.closed:
+            with self.path.open("rb") as file:
+                return os.pread(file.fileno(), size, offset)
+        return os.pread(self._file.fileno(), size, offset)
 
     def tail(self, size: int = 64 * 1024) -> str:
         """The end, as text."""

@@ -35,6 +35,7 @@ def test_a_traceback_follows_its_line() -> None:
 def test_a_job_s_lines_say_which() -> None:
     assert job_of(record("job %s: ready", 7)) == 7
     assert job_of(record("ready", job=8)) == 8
+    assert job_of(record("job %s: open", (9, 1, 0))) == 9, "a controller's key"
     assert job_of(record("ready for %s", "job")) is None
     written = json.loads(Json(("path",)).format(record("job %s: %s\n", "7-1-0", "open", path="/x")))
     assert (written["job"], written["path"], written["message"]) == ("7-1-0", "/x", "job 7-1-0: open\n")

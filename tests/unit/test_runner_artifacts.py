@@ -202,6 +202,16 @@ def test_a_log_is_cut_once_with_a_note(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == (cut + b"raas: ours\nraas: too much\n")[:200]
 
 
+def test_a_log_is_read_wherever_its_folder_is_moved_to(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    log = JobLog(tmp_path / "jobs" / "log", 1000)
+    log.write(b"before ")
+    (tmp_path / "jobs").rename(tmp_path / "aside")
+    log.write(b"after")
+    assert log.read(3, 100) == b"ore after"
+    log.close()
+
+
 def test_our_lines_start_a_line(tmp_path: Path) -> None:
     log = JobLog(tmp_path / "log", 1000)
     log.say("first")

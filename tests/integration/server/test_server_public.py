@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import psycopg
 import pytest
 from openapi_spec_validator import validate
 from server_world import World, add_repository
 
 from github_app import openapi
+from github_app.db import Database
+from github_app.readiness import Probe
 
 
 def test_jobs_come_newest_first_and_in_pages(world: World) -> None:
@@ -106,3 +109,17 @@ def test_every_answer_carries_the_headers_that_protect(world: World) -> None:
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Frame-Options"] == "DENY"
     assert re.fullmatch("[0-9a-f]{8}", headers["X-Request-Id"])
+
+
+@pytest.mark.postgres
+def test_a_database_that_hangs_is_not_ready_and_takes_one_connection(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    probe = Probe(database, patience_s=0.1)
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        assert [probe.ask() for _ in range(5)] == [False] * 5
+        waiting = other.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+        assert waiting == (1,)
+    patient = Probe(database, patience_s=30)
+    assert patient.ask()
+    database.close()
