@@ -23,6 +23,8 @@ from runner.visible import one_line
 
 USER_FOLDER = "artifacts"
 LOG_NAME = "log.txt"
+NAME_MAX = 255
+"""Longer names are not even compared with the patterns: they cannot be kept."""
 _OFFER_MAX = 500
 _COPY = 64 * 1024
 _PUT_TRIES = 4
@@ -95,7 +97,7 @@ def collect(chunks: Iterator[bytes], folder: Path, keeps: Callable[[str], bool],
         with tar_headers.stream(stream) as tar:
             for member in tar:
                 name = "/".join(PurePosixPath(member.name).parts[1:])
-                if member.isdir() or not name or not keeps(name):
+                if member.isdir() or not name or (len(name) <= NAME_MAX and not keeps(name)):
                     continue
                 if not _keep(tar, member, name, folder, budget):
                     left_out.append(name)

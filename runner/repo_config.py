@@ -224,13 +224,16 @@ def _explained(error: ValidationError, lines: Lines) -> RepoConfigError:
 
 
 def _path(loc: tuple[int | str, ...]) -> Path:
-    return tuple(part for part in loc if part != "[key]")
+    found = tuple(part for part in loc if part != "[key]")
+    return found[:1] if found[:1] == ("requirements",) else found  # what follows are names of our own types
 
 
 def _sentence(item: dict[str, Any]) -> str:
     path = _path(item["loc"])
     name = ".".join(str(part) for part in path)
     kind, context = item["type"], item.get("ctx", {})
+    if name == "requirements":  # a path or false: what pydantic says of each is no help
+        return f"`requirements` must be a path inside the repository, or false, not {_shown(item['input'])}"
     if kind == "extra_forbidden":
         return f"unknown key `{name}`{_suggestion(path)}"
     if kind in _WORDS:

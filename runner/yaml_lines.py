@@ -82,6 +82,8 @@ def load(raw: bytes) -> tuple[Any, Lines]:
 
 def _check(text: str) -> None:
     """Walk the events, which need no recursion, and refuse what could blow up later."""
+    if max(map(text.count, "[{")) > NODES_MAX:  # the parser's own work grows with the square of them
+        raise YamlError("this is nested too deeply or has too many entries", 1)
     depth = nodes = documents = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 1

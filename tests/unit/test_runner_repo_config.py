@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -195,8 +196,24 @@ def test_globs(pattern: str, name: str, matches: bool) -> None:
     assert glob_match(pattern, name) is matches
 
 
+@given(st.text("ab/*?", max_size=8), st.text("ab/", max_size=7))
+def test_a_glob_says_what_its_expression_would(pattern: str, name: str) -> None:
+    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.findall(r"\*\*/?|.", pattern)
+    assert glob_match(pattern, name) is bool(
+        re.fullmatch("".join(words.get(p, p) for p in parts), name, re.S)
+    )
+
+
+@pytest.mark.parametrize("wish", ["/etc/passwd", "../x", "5", "[a]", "true", "''"])
+def test_requirements_are_explained_in_one_way(wish: str) -> None:
+    with pytest.raises(RepoConfigError, match="must be a path inside the repository, or false, not"):
+        parse(f"requirements: {wish}")
+
+
 def test_a_glob_cannot_be_made_slow() -> None:
     started = time.monotonic()
-    assert not glob_match("*a" * 100, "a" * 255 + "b")
+    for number in range(100):  # a job may leave thousands of names, and have fifty patterns
+        assert not glob_match("*a" * 100, f"{'a' * 250}{number}b")
     assert not glob_match("**/" * 60 + "z", "a/" * 120)
     assert time.monotonic() - started < 2
