@@ -5,6 +5,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-pi test-walls chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Hundreds of processes start in the tests: with compiled files kept, each takes a third of the processor time to start.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 export PYTHON
 # Most tests wait for processes more than they compute; a file's tests stay together for their fixtures. Files
