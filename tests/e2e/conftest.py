@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from e2e_lab import STEPPING, Lab
+from e2e_lab import STEPPING, Lab, running
 from needs import need_docker
 
 from demo.processes import script
-from demo.stack import Stack
-
-FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5"}
-"""A short lease, so that a lost runner is noticed within a test's patience."""
 
 
 @pytest.fixture(scope="session")
@@ -27,23 +22,7 @@ def base_image() -> None:
 @pytest.fixture(scope="session")
 def lab(base_image: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One lab for all tests that leave it as they found it."""
-    yield from _running(tmp_path_factory.mktemp("lab"), {})
-
-
-@pytest.fixture
-def own_lab(base_image: None, tmp_path: Path) -> Iterator[Lab]:
-    """A lab of one's own, to kill parts of."""
-    yield from _running(tmp_path / "lab", FAST)
-
-
-def _running(data: Path, settings: dict[str, str]) -> Iterator[Lab]:
-    stack = Stack(data, settings, conformance=True)
-    try:
-        stack.start()
-        yield Lab(stack)
-        assert stack.world.violations() == []
-    finally:
-        stack.stop()
+    yield from running(tmp_path_factory.mktemp("lab"), {})
 
 
 @pytest.fixture

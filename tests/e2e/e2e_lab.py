@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -14,6 +16,8 @@ import requests
 from demo.processes import wait_until
 from demo.stack import Stack
 
+FAST = {"RAAS_LEASE_S": "4", "RAAS_HEARTBEAT_S": "0.5"}
+"""A short lease, so that a lost runner is noticed within a test's patience."""
 STEPPING = """\
 import gymnasium as gym
 import raas_gym
@@ -98,9 +102,11 @@ class Lab:
 
         wait_until(answered, 20, f"a reply with {words!r}")
 
-    def sessions(self) -> list[str]:
-        """The controller's ledger, a line for each session that was ever opened."""
-        return (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
+    def sessions(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """Each session that was ever opened of the job behind a check run, from the controller's ledger."""
+        lines = (self.stack.data / "controller" / "ledger.jsonl").read_text().splitlines()
+        entries = [json.loads(line) for line in lines]
+        return [entry for entry in entries if entry["job"] == int(run["external_id"])]
 
     def leftovers(self) -> list[str]:
         """Names of our runner's containers and volumes that exist at this moment."""
@@ -112,3 +118,14 @@ class Lab:
             subprocess.run(c, capture_output=True, text=True, check=True) for c in (containers, volumes)
         ]
         return [name for output in outputs for name in output.stdout.split()]
+
+
+def running(data: Path, settings: dict[str, str]) -> Iterator[Lab]:
+    """A lab, for as long as its user wants it."""
+    stack = Stack(data, settings, conformance=True)
+    try:
+        stack.start()
+        yield Lab(stack)
+        assert stack.world.violations() == []
+    finally:
+        stack.stop()
