@@ -52,10 +52,11 @@ types:
 arrows:
 	lint-imports --no-logo
 
-fuzz: ## a minute of coverage-guided fuzzing of the step contract, then the APIs from their OpenAPI document
+fuzz: ## a minute of coverage-guided fuzzing of the step contract, then the APIs from their OpenAPI document, then fairness
 	@tools/bootstrap.sh python fuzz
 	python -m tests.fuzz.fuzz_link -max_total_time=60
 	API_EXAMPLES=300 pytest --timeout 0 tests/contract/api
+	FAIRNESS_EXAMPLES=200 pytest --timeout 0 tests/integration/server/test_server_fairness.py
 
 audit: ## ask the package index for known vulnerabilities of the locked packages
 	@tools/bootstrap.sh python audit

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ class Guarded:
         self.guardian = subprocess.Popen([COMMAND, "guardian", *shared], stderr=subprocess.PIPE, text=True)
         until(self.socket.exists)
         self.daemon = Daemon(home, "--plant", "hardware", *shared, **popen)
+        self.job = 0
 
     def settled(self) -> None:
         """Wait until it is at rest; a trip that a loaded machine brought about is cleared."""
@@ -57,6 +59,20 @@ class Guarded:
         if state == "unhealthy":
             self.self_test()
         return state == "idle"
+
+    def well(self) -> bool:
+        """Whether the next test may have it: both alive, and no session."""
+        alive = self.guardian.poll() is None and self.daemon.process.poll() is None
+        return alive and self.daemon.client.status().state == "idle"
+
+    def open(self) -> SessionOpened:
+        """A session of the next job."""
+        self.job += 1
+        return self.daemon.open(self.job)
+
+    def close(self) -> SessionSummary:
+        """Its end."""
+        return self.daemon.client.close(self.job, 1, 0, "")
 
     def self_test(self) -> subprocess.CompletedProcess[str]:
         where = ["--socket", str(self.daemon.socket)]
@@ -75,7 +91,9 @@ class Guarded:
         """Why the guardian took the line down, by its log; it ends for that."""
         self.guardian.terminate()
         assert self.guardian.stderr is not None
-        return re.findall(r"enable line down: (.*)", self.guardian.stderr.read())
+        log = self.guardian.stderr.read()
+        self.guardian.wait(20)
+        return re.findall(r"enable line down: (.*)", log)
 
     def end(self) -> None:
         for process in (self.daemon.process, self.guardian):
@@ -85,26 +103,26 @@ class Guarded:
             process.communicate(timeout=20)
 
 
-@pytest.fixture
-def guards(home: Path) -> Iterator[Callable[[], Guarded]]:
-    """Makes settled pairs of guardian and controller, one at a time; ends them."""
+@pytest.fixture(scope="module")
+def guards() -> Iterator[Callable[[], Guarded]]:
+    """Gives a settled pair: the one at hand as long as it is well, for homing takes a robot many seconds."""
     made: list[Guarded] = []
-    names = itertools.count()
+    homes: list[Path] = []
 
-    def end() -> None:
-        while made:
-            made.pop().end()
-
-    def make() -> Guarded:
-        end()
-        own = home / str(next(names))
-        own.mkdir()
-        made.append(Guarded(own))
-        made[-1].settled()
+    def well() -> Guarded:
+        if not (made and made[-1].well()):
+            while made:
+                made.pop().end()
+            homes.append(Path(tempfile.mkdtemp(prefix="rc")))
+            made.append(Guarded(homes[-1]))
+            made[-1].settled()
         return made[-1]
 
-    yield make
-    end()
+    yield well
+    while made:
+        made.pop().end()
+    for home in homes:
+        shutil.rmtree(home)
 
 
 @pytest.fixture
@@ -163,10 +181,11 @@ def seconds_until(condition: Callable[[], bool]) -> float:
 
 def test_no_session_no_current(guarded: Guarded, connect: Connect) -> None:
     until(lambda: not guarded.up)
-    env = connect(guarded.daemon.open())
+    env = connect(guarded.open())
     env.reset()
     assert guarded.up
     env.close()
+    assert guarded.close().reason == "client_left"
     until(lambda: not guarded.up)
 
 
@@ -176,7 +195,7 @@ def test_the_line_is_down_within_100_ms_of_the_controllers_death_or_hang(
 ) -> None:
     def attempt() -> float:
         guarded = guards()
-        thread = driving(connect(guarded.daemon.open(timeout_s=30.0)))
+        thread = driving(connect(guarded.open()))
         if not moving(guarded, thread):
             return math.inf
         guarded.daemon.process.send_signal(how)
@@ -193,7 +212,7 @@ def test_the_line_is_down_within_100_ms_of_the_controllers_death_or_hang(
 def _goes_on_and_says_why(guarded: Guarded, thread: threading.Thread) -> None:
     guarded.daemon.process.send_signal(signal.SIGCONT)
     thread.join(20)
-    summary = guarded.daemon.client.close(1, 1, 0, "")
+    summary = guarded.close()
     assert summary.reason == "safety"
     assert TAKEN in summary.interventions
     assert not guarded.up, "going on does not bring the current back"
@@ -214,7 +233,7 @@ def test_without_its_guardian_the_robot_stops_within_100_ms_and_takes_no_job(
 ) -> None:
     def attempt() -> float:
         guarded = guards()
-        thread = driving(connect(guarded.daemon.open()))
+        thread = driving(connect(guarded.open()))
         if not moving(guarded, thread):
             return math.inf
         guarded.guardian.send_signal(how)
@@ -234,12 +253,12 @@ def test_without_its_guardian_the_robot_stops_within_100_ms_and_takes_no_job(
 
 
 def _refuses_jobs(guarded: Guarded, why: str) -> None:
-    summary = guarded.daemon.client.close(1, 1, 0, "")
+    summary = guarded.close()
     assert (summary.reason, summary.message) == ("safety", why)
     assert len(load(summary.files["trajectory.npz"])) == summary.ticks >= 1
     assert guarded.daemon.client.status().state == "unhealthy"
     with pytest.raises(ControlError, match=r"the guardian|no guardian answers"):
-        guarded.daemon.open(2)
+        guarded.open()
     assert not guarded.pulsing
 
 
@@ -247,7 +266,7 @@ def test_a_second_controller_on_the_same_pins_is_one_sentence_and_changes_nothin
     guarded: Guarded, connect: Connect
 ) -> None:
     """Other data directory, other socket, other guardian path: the wires alone tell."""
-    env = connect(guarded.daemon.open())
+    env = connect(guarded.open())
     thread = driving(env)
     until(lambda: guarded.up and guarded.pulsing)
     home = guarded.daemon.home
@@ -260,7 +279,7 @@ def test_a_second_controller_on_the_same_pins_is_one_sentence_and_changes_nothin
         assert len(message) == 1
         assert re.search(r"GPIO \d+ is in use by another controller or guardian on this machine", message[0])
     assert guarded.up
-    assert guarded.daemon.client.close(1, 1, 0, "").reason == "closed", "the first one drove on"
+    assert guarded.close().reason == "closed", "the first one drove on"
     thread.join(20)
     until(lambda: not guarded.pulsing)
 
@@ -270,28 +289,14 @@ def test_a_full_disk_stops_the_rigs_motor_and_keeps_the_rows(home: Path, connect
     guarded = Guarded(home, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
     try:
         guarded.settled()
-        driving(connect(guarded.daemon.open())).join(30)
+        driving(connect(guarded.open())).join(30)
         assert not guarded.pulsing
         until(lambda: not guarded.up)
-        summary = guarded.daemon.client.close(1, 1, 0, "")
+        summary = guarded.close()
         assert (summary.reason, "free space on its disk" in summary.message) == ("safety", True)
         assert len(load(summary.files["trajectory.traj"])) == summary.ticks > 5
     finally:
         guarded.end()
-
-
-def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) -> None:
-    env = connect(guarded.daemon.open())
-    thread = driving(env)
-    guarded.daemon.process.send_signal(signal.SIGSTOP)
-    until(lambda: not guarded.up)
-    guarded.daemon.process.send_signal(signal.SIGCONT)
-    thread.join(20)
-    guarded.daemon.client.close(1, 1, 0, "")
-    assert guarded.daemon.client.status().state == "unhealthy"
-    done = guarded.self_test()
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "passed"), done.stderr
-    assert guarded.daemon.client.status().state == "idle"
 
 
 def test_the_example_balances_on_the_rig(guards: Callable[[], Guarded]) -> None:
@@ -313,11 +318,25 @@ def test_the_example_balances_on_the_rig(guards: Callable[[], Guarded]) -> None:
 
 
 def driven_by_the_example(guarded: Guarded) -> tuple[subprocess.CompletedProcess[str], SessionSummary]:
-    opened = guarded.daemon.open()
+    opened = guarded.open()
     where = {"RAAS_STEP_SOCKET": str(Path(opened.directory) / opened.socket)}
     program = [sys.executable, EXAMPLE]
     done = subprocess.run(program, env=os.environ | where, capture_output=True, text=True, check=False)
-    return done, guarded.daemon.client.close(1, 1, 0, "")
+    return done, guarded.close()
+
+
+def test_a_passed_self_test_clears_a_trip(guarded: Guarded, connect: Connect) -> None:
+    env = connect(guarded.open())
+    thread = driving(env)
+    guarded.daemon.process.send_signal(signal.SIGSTOP)
+    until(lambda: not guarded.up)
+    guarded.daemon.process.send_signal(signal.SIGCONT)
+    thread.join(20)
+    guarded.close()
+    assert guarded.daemon.client.status().state == "unhealthy"
+    done = guarded.self_test()
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "passed"), done.stderr
+    assert guarded.daemon.client.status().state == "idle"
 
 
 def test_nonsense_silence_and_a_lost_clock_do_not_keep_the_line_up(home: Path) -> None:

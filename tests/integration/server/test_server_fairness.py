@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import defaultdict
 
 import pytest
@@ -16,6 +17,9 @@ from sqlalchemy import func, select
 from github_app import queue
 from github_app.db import Database
 from github_app.models import Job
+
+EXAMPLES = int(os.environ.get("FAIRNESS_EXAMPLES", "10"))
+"""`make fuzz` asks for more."""
 
 
 @pytest.fixture
@@ -214,5 +218,5 @@ class Fairness(RuleBasedStateMachine):
 
 TestFairness = Fairness.TestCase
 TestFairness.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
