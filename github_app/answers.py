@@ -19,7 +19,7 @@ from github_app.jobs import IllegalMoveError
 from github_app.leases import BadLogError, CancelledError, ReleasedError, StaleFenceError
 from github_app.moves import NoSuchJobError
 from github_app.stores import StoreError, UploadRefusedError
-from runner.protocol import ErrorAnswer
+from runner.protocol import UPLOAD_REFUSED, ErrorAnswer
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _KNOWN: dict[type[Exception], tuple[int, str]] = {
     NoSuchJobError: (404, "no_such_job"),
     NoSuchRunnerError: (401, "unknown_runner"),
     BadLogError: (422, "bad_log"),
-    UploadRefusedError: (422, "upload_refused"),
+    UploadRefusedError: (422, UPLOAD_REFUSED),
     SourceError: (422, "no_source"),
     GitHubUnavailableError: (503, "github_unavailable"),
     StoreError: (503, "store_unavailable"),

@@ -6,7 +6,8 @@ import logging
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import IO
 
@@ -25,15 +26,17 @@ from github_app import (
     services,
     swift_claim,
     tokens,
+    verification,
 )
 from github_app.answers import ApiError
 from github_app.claims import ClaimRequest
 from github_app.leases import Holder
-from github_app.models import Job, Runner
+from github_app.models import Artifact, Job, Runner
 from github_app.moves import utc_now
 from github_app.rules import RobotRules
 from github_app.services import Services
 from github_app.source import open_source
+from github_app.stores import Blob
 from github_app.swift_claim import Claimed
 from runner.protocol import (
     FENCE_HEADER,
@@ -61,6 +64,10 @@ blueprint = Blueprint("api", __name__, url_prefix=PREFIX)
 
 SPOOL_MEMORY = 4 << 20
 PIECE = 1 << 16
+READ_AT_ONCE = 1 << 20
+"""A file that its store took unread is read before it is confirmed, up to this size [bytes]."""
+BEGUN_AT_ONCE = 8
+"""Uploads that the store is asked to make ready for at the same time."""
 SPREAD = 0.75
 """A runner that waits in vain is sent away after this share of its time at the earliest."""
 
@@ -280,20 +287,38 @@ def offer_artifacts(job_id: int) -> Response:
     with here.db.write() as session:
         job = leases.held(session, holder, or_lost=True)
         rows = artifacts.offer(session, job, message.files, here.settings)
+    begun = _begin(here, holder, [row for row in rows if row.stored_at is None])
     grants = [
         ArtifactGrant(
-            id=row.id,
-            name=row.name,
-            upload=here.store.upload(artifacts.blob_of(row)) if row.stored_at is None else None,
+            id=row.id, name=row.name, upload=here.store.upload(begun[row.id]) if row.id in begun else None
         )
         for row in rows
     ]
     return answers.message(ArtifactsGrant(files=grants))
 
 
+def _begin(here: Services, holder: Holder, rows: Sequence[Artifact]) -> dict[int, Blob]:
+    """Make the store ready for files; what was made ready for them before is given up."""
+    with ThreadPoolExecutor(BEGUN_AT_ONCE) as pool:
+        begun = dict(
+            zip((row.id for row in rows), pool.map(here.store.begin, map(artifacts.fresh, rows)), strict=True)
+        )
+    before = []
+    with here.db.write() as session:
+        job = leases.held(session, holder, or_lost=True)
+        for number, blob in begun.items():
+            row = artifacts.find(session, job, number)
+            before.append(artifacts.blob_of(row))
+            artifacts.mark_begun(row, blob)
+    for blob in before:
+        if blob.ticket is not None:
+            here.store.settle(blob)
+    return begun
+
+
 @blueprint.post("/jobs/<int:job_id>/artifacts/<int:artifact_id>/stored")
 def artifact_stored(job_id: int, artifact_id: int) -> Response:
-    """A file is uploaded: look at it, then make it visible."""
+    """A file is uploaded: nothing takes its place now. Large ones that nobody has read are read later."""
     here = services.current()
     holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
     with here.db.write() as session:
@@ -301,12 +326,20 @@ def artifact_stored(job_id: int, artifact_id: int) -> Response:
     if row.stored_at is not None:
         return answers.nothing()
     blob = artifacts.blob_of(row)
-    kept = here.store.confirm(blob)
-    head = previews.head(here.store, kept, row.name)
+    verified = here.store.confirm(blob)
+    if not verified and blob.size <= READ_AT_ONCE:
+        here.store.verify(blob)
+        verified = True
+    head = previews.head(here.store, blob, row.name) if verified else None
     with here.db.write() as session:
         row = artifacts.find(session, leases.held(session, holder, or_lost=True), artifact_id)
-        artifacts.mark_stored(row, blob, kept, head, utc_now())
-    here.store.settle(blob)
+        artifacts.mark_stored(row, blob, utc_now())
+        if verified:
+            artifacts.mark_verified(row, blob, head, utc_now())
+    if verified:
+        here.store.settle(blob)
+    else:
+        here.wakeups.notify_here(verification.TOPIC)
     return answers.nothing()
 
 

@@ -9,7 +9,6 @@ from github_app import (
     answers,
     api,
     api_docs,
-    artifacts,
     auth,
     badge,
     browser_headers,
@@ -32,6 +31,7 @@ from github_app import (
     services,
     setup,
     submit,
+    transfers,
     webhooks,
 )
 from github_app.config import Settings
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> Flask:
     answers.register(app)
     limits.install(
         app,
-        programs=(webhooks.blueprint, api.blueprint, artifacts.uploads),
+        programs=(webhooks.blueprint, api.blueprint, transfers.uploads),
         forms=(setup.blueprint, auth.blueprint, robots.blueprint, submit.blueprint, job_actions.blueprint),
     )
     for blueprint in (
@@ -95,8 +95,8 @@ def create_app(settings: Settings) -> Flask:
         openapi.blueprint,
         public.blueprint,
         live.blueprint,
-        artifacts.blueprint,
-        artifacts.uploads,
+        transfers.blueprint,
+        transfers.uploads,
         plot_page.blueprint,
         replay.blueprint,
         pages.blueprint,

@@ -1,31 +1,26 @@
-"""The files a job left behind: offered, uploaded, confirmed by its runner; listed and downloaded by people.
+"""The files a job left behind: offered, uploaded and confirmed by its runner, listed for people.
 
-Downloads go through `GET /jobs/ID/artifacts/NAME`, which asks who is there and then serves the file or sends
-the browser to the store. Content made by users is never rendered as a page of ours: only a few harmless types
-are shown in the browser, everything else is saved.
+Content made by users is never rendered as a page of ours: only a few harmless types are shown in the browser,
+everything else is saved. `transfers` has the routes.
 """
 
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from flask import Blueprint, Response, abort, redirect, request, send_file
-from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from github_app import answers, policy, services
 from github_app.answers import ApiError
 from github_app.config import Settings
 from github_app.models import Artifact, Job
-from github_app.stores import Blob, Delivery, FileStore, UploadRefusedError, job_prefix
+from github_app.stores import Blob, Delivery, job_prefix
 from github_app.user_text import plain
 from runner.protocol import ArtifactOffer
 
-PIECE = 1 << 16
 USERS_FOLDER = "artifacts/"
 """Begins the names of what a program left; the runner sees to it."""
 
@@ -43,9 +38,6 @@ SHOWN = frozenset(
     }
 )
 """Types a browser may show; no HTML, SVG or XML: those carry scripts."""
-
-blueprint = Blueprint("artifacts", __name__)
-uploads = Blueprint("uploads", __name__)
 
 
 def offer(session: Session, job: Job, files: Sequence[ArtifactOffer], settings: Settings) -> list[Artifact]:
@@ -90,14 +82,18 @@ def find(session: Session, job: Job, artifact_id: int) -> Artifact:
     return row
 
 
-def mark_stored(row: Artifact, offered: Blob, kept: Blob, head: bytes | None, now: datetime) -> None:
+def mark_begun(row: Artifact, begun: Blob) -> None:
+    """Remember where it is uploaded to, unless a file of that name is stored meanwhile."""
+    if row.stored_at is None:
+        row.place, row.ticket = begun.key, begun.ticket
+
+
+def mark_stored(row: Artifact, offered: Blob, now: datetime) -> None:
     """Make it visible, if it is still the file that was confirmed. Repeats change nothing.
 
     Args:
         row: Of the file.
         offered: What the runner was told to upload.
-        kept: The same after it was confirmed.
-        head: Its first bytes, if a page can show them.
         now: The time.
 
     Raises:
@@ -108,8 +104,25 @@ def mark_stored(row: Artifact, offered: Blob, kept: Blob, head: bytes | None, no
     if blob_of(row) != offered:
         raise ApiError(409, "changed", f"another file was offered as {row.name}; upload that one")
     row.stored_at = now
-    row.place = kept.key if kept != offered else None
-    row.head = head
+
+
+def mark_verified(row: Artifact, stored: Blob, head: bytes | None, now: datetime) -> None:
+    """Let it be served, if it is still the file that was looked at. Repeats change nothing.
+
+    Args:
+        row: Of the file.
+        stored: What was looked at.
+        head: Its first bytes, if a page can show them.
+        now: The time.
+    """
+    if row.stored_at is not None and row.verified_at is None and blob_of(row) == stored:
+        row.verified_at, row.head = now, head
+
+
+def give_up(row: Artifact, stored: Blob) -> None:
+    """Its content is not what was offered: it is as if it had never come."""
+    if blob_of(row) == stored:
+        row.stored_at = row.place = row.ticket = None
 
 
 def listing(session: Session, job: Job) -> list[Artifact]:
@@ -123,10 +136,16 @@ def listing(session: Session, job: Job) -> list[Artifact]:
     return sorted(stored, key=lambda row: row.name.startswith(USERS_FOLDER))
 
 
+def fresh(row: Artifact) -> Blob:
+    """The row's file before its upload. The digest names it: another file never overwrites this one."""
+    return Blob(f"{job_prefix(row.job_id)}{row.id}-{row.sha256}", row.size, row.sha256)
+
+
 def blob_of(row: Artifact) -> Blob:
-    """The row's place in the store. The digest is part of it: another file never overwrites this one."""
+    """The row's file in the store."""
+    # Files of the first releases have no place of their own in their rows.
     key = row.place or f"{job_prefix(row.job_id)}{row.id}-{row.sha256[:16]}"
-    return Blob(key, row.size, row.sha256)
+    return Blob(key, row.size, row.sha256, row.ticket)
 
 
 def url_of(settings: Settings, row: Artifact) -> str:
@@ -152,54 +171,3 @@ def delivery_of(name: str) -> Delivery:
 def _of_attempt(session: Session, job: Job) -> list[Artifact]:
     rows = select(Artifact).where(Artifact.job_id == job.id, Artifact.attempt == job.attempt)
     return list(session.scalars(rows.order_by(Artifact.name)))
-
-
-@blueprint.get("/jobs/<int:job_id>/artifacts/<path:name>")
-def download(job_id: int, name: str) -> ResponseReturnValue:
-    """One file, to whoever may see the job."""
-    here = services.current()
-    with here.db.read() as session:
-        job = session.get(Job, job_id)
-        if job is None or not policy.visible(job, policy.viewer()):
-            abort(404)
-        row = next((row for row in listing(session, job) if row.name == name), None)
-        private = job.repository.private
-    if row is None:
-        abort(404)
-    blob, delivery = blob_of(row), delivery_of(name)
-    path = here.store.local_path(blob)
-    if path is None:
-        response: Response = redirect(here.store.address(blob, delivery))  # type: ignore[assignment]
-        response.headers["Cache-Control"] = "no-store"
-        return response
-    response = send_file(path, mimetype=delivery.content_type, conditional=True, etag=row.sha256)
-    response.headers["Content-Type"] = delivery.content_type
-    response.headers["Content-Disposition"] = delivery.disposition
-    response.headers["Cache-Control"] = "private, no-store" if private else "no-cache"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response
-
-
-@uploads.put("/uploads/<path:key>")
-def upload(key: str) -> ResponseReturnValue:
-    """Receive a file at an address that `FileStore.upload` signed."""
-    store = services.current().store
-    if not isinstance(store, FileStore):
-        abort(404)
-    try:
-        size, expires = int(request.args["size"]), int(request.args["expires"])
-        blob, signature = Blob(key, size, request.args["sha256"]), request.args["signature"]
-    except (KeyError, ValueError):
-        raise ApiError(403, "forbidden", "the address is not whole; use it exactly as it was given") from None
-    try:
-        store.permit(blob, expires, signature)
-    except UploadRefusedError as error:
-        raise ApiError(403, "forbidden", str(error)) from error
-    request.max_content_length = size + 1
-    store.receive(blob, _pieces())
-    return answers.nothing()
-
-
-def _pieces() -> Iterator[bytes]:
-    while piece := request.stream.read(PIECE):
-        yield piece

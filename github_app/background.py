@@ -27,6 +27,7 @@ from github_app import (
     services,
     telemetry,
     triggers,
+    verification,
 )
 from github_app.bests_before import PAUSE_S, BestsBefore
 from github_app.moves import utc_now
@@ -83,6 +84,7 @@ class Background:
             Loop("checks", ("checks",), IDLE_S, lambda: checks.reconcile(app)),
             Loop("queue", ("queue",), IDLE_S, lambda: offer_jobs(here)),
             Loop("redelivery", (), ROUNDS_S, lambda: redelivery.redeliver(here)),
+            Loop("uploads", (verification.TOPIC,), ROUNDS_S, lambda: verification.sweep(here)),
             Loop("expiry", (), ROUNDS_S, lambda: expiry.sweep(here)),
             Loop("passports", (), ROUNDS_S, lambda: passport_reading.learn(here)),
             Loop("bests", (), PAUSE_S, bests.work),

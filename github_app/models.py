@@ -284,8 +284,10 @@ class Artifact(Base):
     """A file a job left behind.
 
     Attributes:
+        place: Where it lies in the store, or will; unset before anything was made ready for it.
+        ticket: What the store needs to close its upload.
         stored_at: Unset until its upload is confirmed.
-        place: Where the confirmed file lies in the store, if not where it was uploaded to.
+        verified_at: Unset until its content is known to be what was offered; it is not served before.
         head: Its first bytes, where a page can show them (`previews`).
     """
 
@@ -298,10 +300,17 @@ class Artifact(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     stored_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime | None]
     place: Mapped[str | None] = mapped_column(String(100))
+    ticket: Mapped[str | None] = mapped_column(Text)
     head: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
-    __table_args__ = (UniqueConstraint("job_id", "attempt", "name"),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "attempt", "name"),
+        partial_index(
+            "ix_artifacts_unverified", "stored_at", where="stored_at IS NOT NULL AND verified_at IS NULL"
+        ),
+    )
 
 
 class WebSession(Base):

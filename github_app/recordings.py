@@ -7,6 +7,7 @@ once they are stored, so nothing that is kept grows old.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import threading
 import zipfile
@@ -100,6 +101,8 @@ class Recordings:
             yield path
             return
         data = self._store.head(blob, FILE_MAX)
+        if row.verified_at is None and hashlib.sha256(data).hexdigest() != row.sha256:
+            raise NoRecordingError("the recording is not what its runner offered")
         with tempfile.NamedTemporaryFile(suffix=".npz") as copy:
             copy.write(data)
             copy.flush()

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from github_app.stores import UPLOAD_VALID_S, Blob, Delivery, StoreError, Upload
 from runner.protocol import ArtifactUpload
 
 DOWNLOAD_VALID_S = 300
-PIECE = 1 << 18
+PIECE = 1 << 20
 
 _PROBE = b"probe"
 _ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
@@ -100,53 +101,77 @@ class S3Store:
             return True
         return False
 
+    def begin(self, blob: Blob) -> Blob:
+        """A multipart upload to a place of its own; nothing where the store checks what comes."""
+        if self.verifies:
+            return blob
+        begun = replace(blob, key=f"{blob.key[: -len(blob.sha256)]}{secrets.token_hex(16)}")
+        with _telling():
+            answer = self._client.create_multipart_upload(
+                **self._object(begun), ContentType="application/octet-stream"
+            )
+        return replace(begun, ticket=answer["UploadId"])
+
     def upload(self, blob: Blob) -> ArtifactUpload:
         """A presigned PUT. Length, type and claimed SHA-256 are signed, so the store refuses others.
 
         One that does not look at the content would let the address be used again, as long as it is valid, to
-        put something else in a confirmed file's place. There the address is that of a waiting place, out of
-        which `confirm` copies.
+        put something else in a confirmed file's place. There the address is that of the one part of a
+        multipart upload: once `confirm` has closed that, the address leads nowhere.
         """
         checksum = base64.b64encode(bytes.fromhex(blob.sha256)).decode()
-        parameters = {
-            **self._object(blob if self.verifies else _waiting(blob)),
-            "ContentLength": blob.size,
-            "ContentType": "application/octet-stream",
-            "ChecksumSHA256": checksum,
-        }
-        url = self._signer.generate_presigned_url("put_object", parameters, UPLOAD_VALID_S)
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Length": str(blob.size),
-            "x-amz-checksum-sha256": checksum,
-        }
+        what = {**self._object(blob), "ContentLength": blob.size}
+        headers = {"Content-Length": str(blob.size)}
+        if blob.ticket is None:
+            what |= {"ContentType": "application/octet-stream", "ChecksumSHA256": checksum}
+            headers |= {"Content-Type": "application/octet-stream", "x-amz-checksum-sha256": checksum}
+            url = self._signer.generate_presigned_url("put_object", what, UPLOAD_VALID_S)
+        else:
+            what |= {"UploadId": blob.ticket, "PartNumber": 1}
+            url = self._signer.generate_presigned_url("upload_part", what, UPLOAD_VALID_S)
         return ArtifactUpload(url=url, headers=headers)
 
-    def confirm(self, blob: Blob) -> Blob:
-        """By the store's own checksum; one that has none has to copy the file and to hand the copy over once.
+    def confirm(self, blob: Blob) -> bool:
+        """By the store's own checksum; one that has none closes the upload, and is read later."""
+        if blob.ticket is None and not self.verifies:
+            raise UploadRefusedError("no upload of the file was begun; offer it again")
+        with _telling():
+            if blob.ticket is None:
+                size, sha256 = self._told(blob)
+                _compare(blob, size, sha256)
+                return True
+            self._close(blob, blob.ticket)
+        return False
 
-        The copy has a name of its own to which no address was ever signed, so what was looked at stays.
-        """
+    def _close(self, blob: Blob, ticket: str) -> None:
+        upload = {**self._object(blob), "UploadId": ticket}
         try:
-            kept = blob if self.verifies else self._copied(blob)
-            size, sha256 = self._told(blob) if self.verifies else self._read(kept)
-            if (size, sha256) != (blob.size, blob.sha256) and kept != blob:
-                self._client.delete_object(**self._object(kept))
-        except _ERRORS as error:
-            if _status(error) == 404:
-                raise UploadRefusedError("the file has not been uploaded; PUT it first") from error
-            raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
-        if size != blob.size:
-            raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
-        if sha256 != blob.sha256:
-            raise UploadRefusedError("the content is not what was offered: its SHA-256 differs")
-        return kept
+            parts = self._client.list_parts(**upload).get("Parts", [])
+            if [part["Size"] for part in parts] != [blob.size]:
+                raise UploadRefusedError(f"the file has not been uploaded; PUT its {blob.size} bytes first")
+            whole = {"Parts": [{"PartNumber": 1, "ETag": parts[0]["ETag"]}]}
+            self._client.complete_multipart_upload(**upload, MultipartUpload=whole)
+        except ClientError as error:
+            if _status(error) not in {400, 404}:
+                raise
+            # Closed before, by a process that did not live to say so; or it never came.
+            self._client.head_object(**self._object(blob))
+
+    def verify(self, blob: Blob) -> None:
+        """Read it whole."""
+        with _telling():
+            size, sha256 = self._read(blob)
+            try:
+                _compare(blob, size, sha256)
+            except UploadRefusedError:
+                self._client.delete_object(**self._object(blob))
+                raise
 
     def settle(self, blob: Blob) -> None:
-        """Remove what waits; `remove_job` gets what stays because the store is away."""
-        if not self.verifies:
+        """An upload that nobody closed."""
+        if blob.ticket is not None:
             with contextlib.suppress(*_ERRORS):
-                self._client.delete_object(**self._object(_waiting(blob)))
+                self._client.abort_multipart_upload(**self._object(blob), UploadId=blob.ticket)
 
     def head(self, blob: Blob, size: int) -> bytes:
         """A range of it; an empty file has none."""
@@ -181,10 +206,19 @@ class S3Store:
             for page in pages:
                 for found in page.get("Contents", ()):
                     self._client.delete_object(Bucket=self._bucket, Key=found["Key"])
+            if not self.verifies:
+                self._abort_all(self._named(job_prefix(job_id)))
         except _ERRORS as error:
             raise StoreError(
                 f"cannot remove the files of job {job_id} ({error}); it is tried again"
             ) from error
+
+    def _abort_all(self, prefix: str) -> None:
+        pages = self._client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            for found in page.get("Uploads", ()):
+                upload = {"Key": found["Key"], "UploadId": found["UploadId"]}
+                self._client.abort_multipart_upload(Bucket=self._bucket, **upload)
 
     def check(self) -> str:
         """Put, get and delete an object."""
@@ -201,14 +235,9 @@ class S3Store:
         way = (
             "it checks uploads itself"
             if self.verifies
-            else "it checks no uploads: each is copied and read once"
+            else "it checks no uploads: each is read once afterwards"
         )
         return f"artifacts are kept in s3://{self._bucket}/{self._prefix}; {way}"
-
-    def _copied(self, blob: Blob) -> Blob:
-        kept = replace(blob, key=f"{blob.key}-{secrets.token_hex(8)}")
-        self._client.copy_object(**self._object(kept), CopySource=self._object(_waiting(blob)))
-        return kept
 
     def _told(self, blob: Blob) -> tuple[int, str]:
         """Size and SHA-256 as a store says that checked both; read where it does not say."""
@@ -231,9 +260,22 @@ class S3Store:
         return f"{self._prefix}/{key}" if self._prefix else key
 
 
-def _waiting(blob: Blob) -> Blob:
-    """Where it is uploaded to, until it is confirmed."""
-    return replace(blob, key=f"{blob.key}.waiting")
+def _compare(blob: Blob, size: int, sha256: str) -> None:
+    if size != blob.size:
+        raise UploadRefusedError(f"the length is not the {blob.size} bytes that were offered")
+    if sha256 != blob.sha256:
+        raise UploadRefusedError("the content is not what was offered: its SHA-256 differs")
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[None]:
+    """Errors of the store in words of ours."""
+    try:
+        yield
+    except _ERRORS as error:
+        if _status(error) == 404:
+            raise UploadRefusedError("the file has not been uploaded; PUT it first") from error
+        raise StoreError(f"the artifact store does not answer ({error}); try again later") from error
 
 
 def _checksum(content: bytes) -> str:

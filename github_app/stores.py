@@ -37,11 +37,16 @@ class UploadRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Blob:
-    """A file by its place in the store, its size in bytes and its SHA-256 in hexadecimal digits."""
+    """A file by its place in the store, its size in bytes and its SHA-256 in hexadecimal digits.
+
+    Attributes:
+        ticket: What the store needs to close the file's upload, where it needs something.
+    """
 
     key: str
     size: int
     sha256: str
+    ticket: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,25 +60,43 @@ class Delivery:
 class Store(Protocol):
     """What both can do. Every method may wait for a disk or a network: call none inside a transaction."""
 
+    def begin(self, blob: Blob) -> Blob:
+        """Make ready for an upload to a place that is no other file's.
+
+        Returns:
+            The file as it will be uploaded.
+
+        Raises:
+            StoreError: Not now.
+        """
+
     def upload(self, blob: Blob) -> ArtifactUpload:
-        """Where, and with which headers, to `PUT` the file."""
+        """Where, and with which headers, to `PUT` a file that was begun."""
 
     @property
     def origin(self) -> str:
         """`scheme://host` that `address` sends browsers to; empty where files come from this server."""
 
-    def confirm(self, blob: Blob) -> Blob:
-        """Make sure that the file arrived whole, and that nothing uploaded later can take its place.
+    def confirm(self, blob: Blob) -> bool:
+        """Make sure that the file arrived, and that nothing uploaded later can take its place.
 
         Returns:
-            The file where it lies from now on.
+            Whether its content is known to be what was offered. If not, `verify` it before it is served.
 
         Raises:
             UploadRefusedError: It did not.
         """
 
+    def verify(self, blob: Blob) -> None:
+        """Read a confirmed file whole; one that is not what was offered is removed.
+
+        Raises:
+            UploadRefusedError: It was not.
+            StoreError: It cannot be read now.
+        """
+
     def settle(self, blob: Blob) -> None:
-        """Clear away what confirming an upload left over; failing to does no harm."""
+        """Clear away what uploads of the file left over; failing to does no harm."""
 
     def head(self, blob: Blob, size: int) -> bytes:
         """The first bytes of a confirmed file, at most `size`.
@@ -132,6 +155,10 @@ class FileStore:
         self._key = key
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def begin(self, blob: Blob) -> Blob:
+        """There is nothing to make ready."""
+        return blob
+
     def upload(self, blob: Blob) -> ArtifactUpload:
         """A signed address under `/uploads/`."""
         expires = int(time.time()) + UPLOAD_VALID_S
@@ -182,12 +209,15 @@ class FileStore:
         """Files come from this server."""
         return ""
 
-    def confirm(self, blob: Blob) -> Blob:
+    def confirm(self, blob: Blob) -> bool:
         """A file under its name is whole: it was checked before it got there, as any later one will be."""
         path = self._path(blob)
         if not path.is_file() or path.stat().st_size != blob.size:
             raise UploadRefusedError("the file has not been uploaded; PUT it first")
-        return blob
+        return True
+
+    def verify(self, blob: Blob) -> None:
+        """Done before it got its name."""
 
     def settle(self, blob: Blob) -> None:
         """Uploads of the file that a server did not live to end."""

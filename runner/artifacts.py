@@ -17,8 +17,8 @@ from pathlib import Path, PurePosixPath
 from pydantic import ValidationError
 
 from runner import tar_headers
-from runner.client import Client, UnreachableError
-from runner.protocol import ArtifactGrant, ArtifactOffer, ArtifactsOffer, JobLimits
+from runner.client import Client, RefusedError, UnreachableError
+from runner.protocol import UPLOAD_REFUSED, ArtifactGrant, ArtifactOffer, ArtifactsOffer, JobLimits
 from runner.visible import one_line
 
 USER_FOLDER = "artifacts"
@@ -188,10 +188,15 @@ def _put_all(
 def _put(client: Client, job: int, fence: str, item: ArtifactGrant, path: Path) -> None:
     if item.upload is None:
         return
-    client.put(item.upload, path)
     own = client.twin()
     try:
+        own.put(item.upload, path)
         own.stored(job, item.id, fence)
+    except RefusedError as error:
+        if error.code != UPLOAD_REFUSED:
+            raise
+        # the store lost what it had received, as by a restart: it is offered and sent again
+        raise UnreachableError(str(error)) from error
     finally:
         own.close()
 

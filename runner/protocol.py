@@ -54,7 +54,9 @@ effort: it may be dropped by anyone.
 `POST jobs/{id}/artifacts` (`ArtifactsOffer` -> `ArtifactsGrant`): the runner says names, sizes and SHA-256
 digests; for each file it is answered where to `PUT` it, with which headers. An upload whose length or
 digest differs is refused by the store. `POST jobs/{id}/artifacts/{artifact_id}/stored` (`Fenced` -> 204)
-makes it visible. Both calls may be repeated; a file once stored is not offered again (`upload` is null).
+makes it visible; 422 `upload_refused` where the file did not arrive as it was offered: it is offered again
+then, for another address. Both calls may be repeated; a file once stored is not offered again (`upload` is
+null). The server may read its content only later; one that is not what was offered is never served.
 
 `POST jobs/{id}/finish` (`Finish` -> 204), once everything is uploaded: the last words. The last log bytes
 ride on it. Repeating it is allowed and changes nothing. A runner that was cut off during a run (409 on
@@ -84,6 +86,8 @@ LOG_CHUNK_MAX = 256 * 1024
 """Longest piece of log in one request, bytes before JSON encoding (base64)."""
 LOG_TIMES_MAX = 1000
 """Most times of one piece of log."""
+UPLOAD_REFUSED = "upload_refused"
+"""Code of the answer about a file that did not arrive as it was offered."""
 WAIT_MAX_S = 50.0
 """Longest long poll [s]: below the minute after which proxies give up."""
 

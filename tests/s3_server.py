@@ -27,11 +27,11 @@ def command(root: Path) -> tuple[list[str], str]:
 
 
 @contextlib.contextmanager
-def serve(root: Path) -> Iterator[str]:
+def serve(root: Path, *options: str) -> Iterator[str]:
     """Serve `root`, with one bucket named `bucket`, until the end; yields the address."""
-    (root / "bucket").mkdir(exist_ok=True)
+    (root / "bucket").mkdir(parents=True, exist_ok=True)
     words, url = command(root)
-    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([*words, *options], stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + START_S
         while not listens(url):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import re
 import time
@@ -11,9 +10,10 @@ from typing import Any
 
 import pytest
 import requests
+import s3_server
 from server_world import MakeSettings, Robot, World, add_repository, offer_of, put, submit, upload
 
-from github_app import artifacts, leases, moves, stores
+from github_app import api, artifacts, leases, moves, stores, verification
 from github_app.models import Artifact
 from github_app.stores import Blob, Delivery
 
@@ -77,8 +77,44 @@ def test_other_content_than_was_offered_never_shows(
     answer = robot.call(held, f"artifacts/{grant['id']}/stored")
     assert (answer.status_code, answer.get_json()["error"]) == (422, "upload_refused")
     assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[0] == 404
-    assert put(world, grant["upload"], b"right bytes") in {200, 204}
-    assert robot.call(held, f"artifacts/{grant['id']}/stored").status_code == 204
+    upload(world, robot, held, "a.txt", b"right bytes")
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[2] == b"right bytes"
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_a_large_file_with_other_content_never_shows(
+    world: World, job: tuple[Robot, dict[str, Any]], asked_for: bool
+) -> None:
+    robot, held = job
+    right, wrong = b"r" * (2 * api.READ_AT_ONCE), b"w" * (2 * api.READ_AT_ONCE)
+    grant = robot.call(held, "artifacts", files=[offer_of("a.txt", right)]).get_json()["files"][0]
+    put(world, grant["upload"], wrong)
+    robot.call(held, f"artifacts/{grant['id']}/stored")  # a store that takes all says yes; nobody looked yet
+    if not asked_for:
+        verification.sweep(world.services)
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[0] == 404
+    upload(world, robot, held, "a.txt", right)
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[2] == right
+    assert verification.sweep(world.services) == 0
+
+
+def test_a_large_file_is_shown_once_it_was_read(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    data = b"one line\n" * api.READ_AT_ONCE
+    upload(world, *job, "notes.txt", data)
+    while verification.sweep(world.services):
+        pass
+    assert "one line\none line" in world.app.test_client().get(f"/jobs/{job[1]['id']}").text
+
+
+def test_two_digests_that_begin_alike_are_two_files(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    robot, held = job
+    digest = hashlib.sha256(b"abc").hexdigest()
+    places = []
+    for sha256 in (digest, digest[:16] + "0" * 48):
+        file = {"name": "a.txt", "size": 3, "sha256": sha256}
+        grant = robot.call(held, "artifacts", files=[file]).get_json()["files"][0]
+        places.append(grant["upload"]["url"].partition("?")[0])
+    assert places[0] != places[1]
 
 
 def test_a_forged_address_is_refused(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
@@ -181,25 +217,40 @@ def test_addresses_are_signed_for_where_browsers_are(s3: str, make_settings: Mak
     outside = "https://files.example.org"
     settings = make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3, S3_PUBLIC_ENDPOINT_URL=outside)
     store = stores.open_store(settings)
-    assert store.upload(Blob("k", 1, "0" * 64)).url.startswith(f"{outside}/bucket/k.waiting?")
+    sent = store.upload(store.begin(Blob(f"k-{'0' * 64}", 1, "0" * 64)))
+    assert sent.url.startswith(f"{outside}/bucket/k-")
     assert store.address(Blob("k", 1, "0" * 64), Delivery("a/b", "inline")).startswith(f"{outside}/bucket/k?")
 
 
-def test_a_store_that_checks_uploads_needs_no_copy(
+def test_a_store_that_checks_uploads_needs_nobody_to_read_them(
     s3: str, checking_s3: str, make_settings: MakeSettings
 ) -> None:
-    blob = Blob("jobs/7/1", 3, hashlib.sha256(b"abc").hexdigest())
-    kept, said = {}, {}
+    digest = hashlib.sha256(b"abc").hexdigest()
+    known, said = {}, {}
     for address in (s3, checking_s3):
         store = stores.open_store(make_settings(ARTIFACTS="s3://bucket/checks", S3_ENDPOINT_URL=address))
+        blob = store.begin(Blob(f"jobs/7/1-{digest}", 3, digest))
         sent = store.upload(blob)
         requests.put(sent.url, data=b"abc", headers=sent.headers, timeout=10).raise_for_status()
-        kept[address], said[address] = store.confirm(blob), store.check()
-        assert store.head(kept[address], 9) == b"abc"
-    assert kept[checking_s3] == blob
+        known[address], said[address] = store.confirm(blob), store.check()
+        store.verify(blob)
+        assert store.head(blob, 9) == b"abc"
+    assert known == {s3: False, checking_s3: True}
     assert "checks uploads itself" in said[checking_s3]
-    assert kept[s3] != blob
     assert "checks no uploads" in said[s3]
+
+
+def test_an_upload_that_was_given_up_leaves_nothing(s3: str, make_settings: MakeSettings) -> None:
+    settings = make_settings(**s3_server.settings(s3))
+    store = stores.open_store(settings)
+    digest = hashlib.sha256(b"abc").hexdigest()
+    for remove in (store.settle, lambda _: store.remove_job(7)):
+        blob = store.begin(Blob(f"jobs/7/1-{digest}", 3, digest))
+        sent = store.upload(blob)
+        requests.put(sent.url, data=b"abc", headers=sent.headers, timeout=10).raise_for_status()
+        remove(blob)
+        with pytest.raises(stores.UploadRefusedError, match="PUT it first"):
+            store.confirm(blob)
 
 
 def test_an_upload_address_grows_old(make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,17 +299,30 @@ def test_two_confirmations_at_once_leave_one_whole_file(
     put(world, grant["upload"], b"right bytes")
     with world.database.read() as session:
         blob = artifacts.blob_of(session.get_one(Artifact, grant["id"]))
-    first = world.services.store.confirm(blob)
-    put(world, grant["upload"], b"wrong bytes")
-    with contextlib.suppress(stores.UploadRefusedError):  # the second sees what is there by then
+    for _ in range(2):
         world.services.store.confirm(blob)
-    assert world.services.store.head(first, 100) == b"right bytes"
+        put(world, grant["upload"], b"wrong bytes")
+        world.services.store.verify(blob)
+    assert world.services.store.head(blob, 100) == b"right bytes"
+
+
+def test_a_confirmation_that_nobody_lived_to_note_is_repeated(
+    world: World, job: tuple[Robot, dict[str, Any]]
+) -> None:
+    robot, held = job
+    grant = robot.call(held, "artifacts", files=[offer_of("a.txt", b"right bytes")]).get_json()["files"][0]
+    put(world, grant["upload"], b"right bytes")
+    with world.database.read() as session:
+        world.services.store.confirm(artifacts.blob_of(session.get_one(Artifact, grant["id"])))
+    assert robot.call(held, f"artifacts/{grant['id']}/stored").status_code == 204
+    assert get(world, f"/jobs/{held['id']}/artifacts/a.txt")[2] == b"right bytes"
 
 
 def test_nobody_makes_an_address_last_longer(s3: str, make_settings: MakeSettings) -> None:
-    # That an old one is refused is the store's part; rclone's takes them, and `confirm` reckons with that.
+    # That an old one is refused is the store's part; rclone's takes them, until `confirm` closes the upload.
     store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3))
-    sent = store.upload(Blob("jobs/7/1", 3, hashlib.sha256(b"abc").hexdigest()))
+    digest = hashlib.sha256(b"abc").hexdigest()
+    sent = store.upload(store.begin(Blob(f"jobs/7/1-{digest}", 3, digest)))
     assert f"X-Amz-Expires={stores.UPLOAD_VALID_S}&" in sent.url
     longer = sent.url.replace("X-Amz-Expires=3600", "X-Amz-Expires=36000")
     assert requests.put(longer, data=b"abc", headers=sent.headers, timeout=10).status_code == 403
