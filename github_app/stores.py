@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,8 @@ from github_app.parsers import Secret
 from runner.protocol import ArtifactUpload
 
 UPLOAD_VALID_S = 3600
+PIECE = 1 << 18
+"""Bytes that are read at once."""
 
 
 class StoreError(Exception):
@@ -103,6 +105,13 @@ class Store(Protocol):
 
         Raises:
             StoreError: It cannot be read now.
+        """
+
+    def pieces(self, blob: Blob) -> Iterator[bytes]:
+        """All of a confirmed file.
+
+        Raises:
+            StoreError: It cannot be read now; also half way.
         """
 
     def local_path(self, blob: Blob) -> Path | None:
@@ -230,6 +239,15 @@ class FileStore:
         try:
             with self._path(blob).open("rb") as file:
                 return file.read(size)
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path(blob)} ({error.strerror}); check its owner") from error
+
+    def pieces(self, blob: Blob) -> Iterator[bytes]:
+        """From the file."""
+        try:
+            with self._path(blob).open("rb") as file:
+                while piece := file.read(PIECE):
+                    yield piece
         except OSError as error:
             raise StoreError(f"cannot read {self._path(blob)} ({error.strerror}); check its owner") from error
 

@@ -15,9 +15,14 @@ from github_app import answers, policy, services, verification
 from github_app.answers import ApiError
 from github_app.artifacts import blob_of, delivery_of, listing
 from github_app.models import Job
-from github_app.stores import Blob, FileStore, UploadRefusedError
+from github_app.stores import Blob, Delivery, FileStore, UploadRefusedError
+from github_app.user_text import plain
 
 PIECE = 1 << 16
+LOG = "log.txt"
+"""The runner's copy of the log. It is raw: what is shown of it goes the way of all logs."""
+LINE_MAX = 1 << 20
+"""A longer line [bytes] is looked at in parts."""
 
 blueprint = Blueprint("artifacts", __name__)
 uploads = Blueprint("uploads", __name__)
@@ -36,17 +41,37 @@ def download(job_id: int, name: str) -> ResponseReturnValue:
     if row is None or not verification.serves(here, row):
         abort(404)
     blob, delivery = blob_of(row), delivery_of(name)
+    if name == LOG:
+        text = (plain(piece.decode(errors="replace")).encode() for piece in _lines(here.store.pieces(blob)))
+        return Response(text, headers=_shown(delivery, private))
     path = here.store.local_path(blob)
     if path is None:
         response: Response = redirect(here.store.address(blob, delivery))  # type: ignore[assignment]
         response.headers["Cache-Control"] = "no-store"
         return response
     response = send_file(path, mimetype=delivery.content_type, conditional=True, etag=row.sha256)
-    response.headers["Content-Type"] = delivery.content_type
-    response.headers["Content-Disposition"] = delivery.disposition
-    response.headers["Cache-Control"] = "private, no-store" if private else "no-cache"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.headers.update(_shown(delivery, private))
     return response
+
+
+def _shown(delivery: Delivery, private: bool) -> dict[str, str]:
+    return {
+        "Content-Type": delivery.content_type,
+        "Content-Disposition": delivery.disposition,
+        "Cache-Control": "private, no-store" if private else "no-cache",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same in pieces that end with a line: a secret is never cut in two, unless its line is endless."""
+    rest = b""
+    for piece in pieces:
+        whole, feed, rest = (rest + piece).rpartition(b"\n")
+        if len(rest) > LINE_MAX:
+            whole, feed, rest = whole + feed + rest, b"", b""
+        yield whole + feed
+    yield rest
 
 
 @uploads.put("/uploads/<path:key>")

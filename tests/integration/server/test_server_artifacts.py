@@ -167,6 +167,22 @@ def test_a_name_that_runs_backwards_is_saved_under_one_that_does_not() -> None:
     assert told == "attachment; filename=\"_gpj.exe\"; filename*=UTF-8''%EF%BF%BDgpj.exe"
 
 
+def test_the_log_s_copy_is_shown_as_logs_are(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
+    token = "ghp_" + "a" * 36
+    content = (
+        f"{'x' * 70 + chr(10)}".encode() * 8000 + f"\x1b[31m{token}\n".encode() + b"y" * 2_000_000 + b"\n"
+    )
+    upload(world, *job, "log.txt", content)
+    upload(world, *job, "artifacts/log.txt", f"the program's own {token}".encode())
+    status, headers, body = get(world, f"/jobs/{job[1]['id']}/artifacts/log.txt")
+    assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert body.count(b"x" * 70) == 8000
+    assert b"[secret removed]\nyyy" in body
+    assert token.encode() not in body
+    assert len(body) > 2_500_000
+    assert token.encode() in get(world, f"/jobs/{job[1]['id']}/artifacts/artifacts/log.txt")[2]
+
+
 def test_what_the_host_recorded_is_listed_first(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
     for name in ("artifacts/a.txt", "artifacts/z.txt", "trajectory.csv"):
         upload(world, *job, name, name.encode())
