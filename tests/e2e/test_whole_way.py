@@ -56,6 +56,10 @@ def test_push_of_the_example_balances_and_says_so(lab: Lab) -> None:
     assert "20 s" in run["output"]["title"]
     job = lab.job(run)
     assert (job["status"], job["conclusion"], job["sha"]) == ("completed", "success", sha)
+    (session,) = job["sessions"]
+    assert (session["reason"], session["steps"]) == ("client_left", 400)
+    assert session["scores"]["upright"] > 0.7
+    assert session["scores"]["sim_gap"] < 0.2  # rad: the robot is its passport's simulation, but for time
     page = requests.get(run["details_url"], timeout=10)
     assert page.status_code == 200
     assert sha[:7] in page.text

@@ -8,7 +8,6 @@ import resource
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from raas_gym.remote import RemoteEnv, SessionError
 from raas_gym.trajectory import load
 
 Connect = Callable[[SessionOpened], RemoteEnv]
-EXAMPLE = Path(__file__).parents[3] / "examples" / "energy-shaping" / "run.py"
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -259,18 +257,6 @@ def test_a_full_disk_stops_the_motor_and_keeps_the_rows(
     assert summary.reason == "safety"
     assert list(summary.files) == ["trajectory.traj"]
     assert len(load(summary.files["trajectory.traj"])) == summary.ticks > 10
-
-
-def test_the_example_swings_up_and_balances(daemon: Daemon) -> None:
-    opened = daemon.open()
-    socket = str(Path(opened.directory) / opened.socket)
-    subprocess.run([sys.executable, EXAMPLE], env={**os.environ, "RAAS_STEP_SOCKET": socket}, check=True)
-    summary = daemon.client.close(1, 1, 0, "")
-    assert summary.steps == 400
-    assert summary.scores["upright"] > 0.7
-    gap = summary.scores["sim_gap"]
-    assert gap is not None
-    assert gap < 0.2  # rad: the robot is its passport's simulation, but for time
 
 
 def test_status_and_doctor_commands(daemon: Daemon) -> None:
