@@ -8,10 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 from dockerd import FURTHER, Dockerd
+from hypothesis import settings
 from needs import need, need_chromium, need_docker
 
 from runner import base_image
 from runner.sandbox import Engine
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -62,7 +62,7 @@ def one_period_of_all(dynamics: BatchDynamics, columns: list[np.ndarray]) -> lis
 
 @pytest.mark.parametrize("name", VARIANTS)
 @given(states=st.lists(STATES, min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_float64_is_the_scalar_step(name: str, states: list[tuple[float, ...]]) -> None:
     params = VARIANTS[name]
     wanted = np.array([one_period(params, *state) for state in states]).T
@@ -89,7 +89,7 @@ def test_float32_stays_close_for_a_step(name: str) -> None:
 
 
 @given(seed=st.integers(0, 2**32), names=st.sets(st.sampled_from(sorted(DEFAULT_SPREAD)), min_size=1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_randomize_is_randomized(seed: int, names: set[str]) -> None:
     spread = {name: DEFAULT_SPREAD[name] for name in names}
     dynamics, streams = BatchDynamics(MEASURED, 3), UniformStreams(3)
@@ -129,7 +129,7 @@ def test_what_a_batch_refuses() -> None:
 
 
 @given(seed=st.integers(0, 2**63), counts=st.lists(st.integers(1, 11), max_size=30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_streams_draw_what_a_generator_draws(seed: int, counts: list[int]) -> None:
     streams, generator = UniformStreams(2), np.random.default_rng(seed)
     streams.seed(1, seed)

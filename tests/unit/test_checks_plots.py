@@ -50,7 +50,7 @@ def test_a_long_recording_is_thinned_out() -> None:
     assert len(svg(recorded(np.sin(np.arange(100_000))))) < 3 * POINTS_MAX * 16 + 10_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float64, st.integers(0, 50)), hostile, st.lists(hostile, max_size=12, unique=True))
 def test_every_picture_is_well_formed(values: Any, name: str, columns: list[str]) -> None:
     header = replace(HEADER, env_id=name, robot=name, observation_columns=("theta", *columns))

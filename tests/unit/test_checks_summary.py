@@ -294,7 +294,7 @@ columns = st.builds(Column, st.integers(1, 5), st.dictionaries(long(2000), sprea
 comparisons = st.builds(Comparison, long(255), st.none() | columns, st.none() | columns)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(views, st.none() | comparisons)
 def test_every_limit_holds_whatever_a_job_left(view: JobView, comparison: Comparison | None) -> None:
     body = payload(view, comparison)

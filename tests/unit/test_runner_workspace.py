@@ -207,7 +207,7 @@ def test_damaged_archives(tmp_path: Path, content: bytes) -> None:
         unpack(tmp_path / "a", tmp_path / "out", 1000)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(
     st.lists(
         st.tuples(

@@ -65,7 +65,7 @@ CASES = st.fixed_dictionaries(
     seed=st.integers(0, 2**31),
     steps=st.integers(1, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_same_trajectories_as_single_environments(
     case: dict[str, Any], mode: str, seed: int, steps: int
 ) -> None:

@@ -92,7 +92,7 @@ def test_every_answer_is_one_the_document_describes(
 ) -> None:
     headers = {"Authorization": f"Bearer {token}", "RAAS-Protocol": "1"}
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(case=api[path][method].as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case) -> None:
         if isinstance(case.body, dict) and "wait_s" in case.body:

@@ -28,7 +28,7 @@ PUSH = {
     "installation": {"id": 2},
     "sender": {"login": "alice", "type": "User"},
 }
-shared = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_a_delivery_is_stored_as_it_came(deliver: Deliver, stored: Stored) -> None:

@@ -109,7 +109,7 @@ second_thoughts: list[Act] = [
     Cancel("mallory", 2),
     Serve(30),
 ]
-lazy = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+lazy = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("robots", [("goose",), ("duck", "goose", "swan")], ids=["one", "three"])

@@ -35,9 +35,7 @@ def told(world: World, job_id: int, cursor: Cursor, step: int) -> Iterator[Messa
             cursor = after
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(lines=LINES, cuts=st.lists(st.integers(1, 200), max_size=8), step=st.integers(1, 8))
 def test_any_log_in_any_pieces_is_told_once_whoever_comes_back_when(
     world: World, lines: list[str], cuts: list[int], step: int

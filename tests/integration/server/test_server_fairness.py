@@ -218,5 +218,5 @@ class Fairness(RuleBasedStateMachine):
 
 TestFairness = Fairness.TestCase
 TestFairness.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
