@@ -199,7 +199,17 @@ class FileStore:
 
         Raises:
             UploadRefusedError: Its length or digest differs.
+            StoreError: There is no room for it.
         """
+        try:
+            self._receive(blob, pieces)
+        except OSError as error:
+            why = error.strerror or error
+            raise StoreError(
+                f"the server cannot keep files ({why}); its operator has to make room"
+            ) from error
+
+    def _receive(self, blob: Blob, pieces: Iterable[bytes]) -> None:
         path = self._path(blob)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")

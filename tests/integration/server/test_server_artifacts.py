@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import os
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,8 @@ from server_world import MakeSettings, Robot, World, add_repository, offer_of, p
 
 from github_app import api, artifacts, leases, moves, stores, verification
 from github_app.models import Artifact
-from github_app.stores import Blob, Delivery
+from github_app.parsers import Secret
+from github_app.stores import Blob, Delivery, FileStore, StoreError
 
 
 @pytest.fixture
@@ -372,3 +376,16 @@ def test_texts_tables_and_pictures_are_shown_in_the_page(
     assert f"img-src 'self'{origin and ' ' + origin};" in rules
     assert f"media-src 'self'{origin and ' ' + origin};" in rules
     assert "unsafe" not in rules
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path, "http://raas.test", Secret("k" * 40))
+    content = b"x" * 1000
+
+    def no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)  # where a file system says so at the latest
+    with pytest.raises(StoreError, match="No space left on device.; its operator has to make room"):
+        store.receive(Blob("jobs/1/1-x", 1000, hashlib.sha256(content).hexdigest()), [content])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
