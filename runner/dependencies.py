@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner import index_process, requirements
+from runner import index_process, pip_output, requirements
 from runner.execution import execute
 from runner.happenings import Happenings, Kind
 from runner.hardening import MIB, REQUIREMENTS_DIR, WHEELS_DIR, ContainerSpec, Limits, spare_cpuset
@@ -33,15 +33,12 @@ from runner.requirements import Requirement, RequirementsError
 from runner.results import Ran, Stop
 from runner.sandbox import Engine
 from runner.settings import PackageRules
-from runner.visible import one_line
 from runner.workspace import Source
 
 WORK_MEMORY = 768 * MIB
 """What pip and the largest wheel in its hands need, besides the installed files."""
 INODES_MAX = 100_000
 _HERE = Path(__file__).parent / "image"
-_REASON_MAX = 700
-_GATEWAY = re.compile(r"http://127\.0\.0\.1:\d+/(?:simple|file)/\S*")
 
 
 class InstallError(Exception):
@@ -259,7 +256,7 @@ class _Build:
 
     def _told(self, output: str) -> tuple[str, list[Annotation]]:
         """The resolver's message, what to do, and the lines it is about."""
-        message = _resolver(output)
+        message = pip_output.reason(output)
         if "No space left" in message:
             size = self.rules.size_mb
             message = f"they need more than {size} MB, this host's limit; `image: ml` has the large ones"
@@ -296,15 +293,6 @@ def _read(wish: str | bool | None, source: Source) -> tuple[str, list[Requiremen
     except RequirementsError as error:
         mark = Annotation(path=name, line=error.line, title="Not accepted", message=error.message)
         raise InstallError(f"{name} line {error.line}: {error.message}.", [mark]) from error
-
-
-def _resolver(output: str) -> str:
-    """What pip says went wrong, in a line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    start = next((n for n, line in enumerate(lines) if line.startswith("ERROR:")), max(len(lines) - 1, 0))
-    told = " ".join(line.removeprefix("ERROR:").strip() for line in lines[start : start + 12])
-    clean = one_line(_GATEWAY.sub("the package index", told)).rstrip(".") or "pip gave no reason"
-    return clean if len(clean) <= _REASON_MAX else clean[: _REASON_MAX - 1] + "…"
 
 
 def _upset(happenings: Happenings) -> bool:

@@ -386,6 +386,6 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", no_room)  # where a file system says so at the latest
-    with pytest.raises(StoreError, match="No space left on device.; its operator has to make room"):
+    with pytest.raises(StoreError, match=r"No space left on device.; its operator has to make room"):
         store.receive(Blob("jobs/1/1-x", 1000, hashlib.sha256(content).hexdigest()), [content])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
