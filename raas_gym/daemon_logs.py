@@ -85,6 +85,4 @@ def configure(chosen: Format, text: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if chosen == "json" else Text(text))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
