@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
+from github_app.callers import Caller
 from github_app.columns import is_live, is_queued
 from github_app.config import Settings
 from github_app.models import Fact, Job, Repository, Runner
@@ -51,7 +52,7 @@ def set_server_rules(session: Session, rules: ServerRules) -> None:
     session.merge(Fact(name=FACT, value=rules.model_dump_json()))
 
 
-def robot_rules(runner: Runner) -> RobotRules:
+def robot_rules(runner: Runner | Caller) -> RobotRules:
     """The rules of a robot's host; none where none were set."""
     return RobotRules() if runner.rules is None else RobotRules.model_validate(runner.rules)
 

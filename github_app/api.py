@@ -19,6 +19,7 @@ from github_app import (
     answers,
     artifacts,
     background,
+    callers,
     claims,
     leases,
     presence,
@@ -29,6 +30,7 @@ from github_app import (
     verification,
 )
 from github_app.answers import ApiError
+from github_app.callers import Caller
 from github_app.claims import ClaimRequest
 from github_app.leases import Holder
 from github_app.models import Artifact, Job, Runner
@@ -86,12 +88,12 @@ def check_caller() -> None:
         )
     if request.endpoint == "api.claim":
         with services.current().dispatcher.door:
-            g.runner_id = _bearer()
+            g.caller = _caller()
     elif request.endpoint != "api.register":
-        g.runner_id = _bearer()
+        g.caller = _caller()
 
 
-def _bearer() -> int:
+def _caller() -> Caller:
     """Whose bearer token the request carries.
 
     Raises:
@@ -99,8 +101,7 @@ def _bearer() -> int:
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        with services.current().db.read() as session:
-            found = tokens.bearer(session, token.strip())
+        found = callers.find(services.current().db, token.strip())
         if found is not None:
             return found
     raise ApiError(
@@ -130,23 +131,21 @@ def register() -> Response:
 def claim() -> Response:
     """Wait for a job. The wait holds a greenlet, and no connection to the database."""
     here, wish = services.current(), answers.body(Claim)
-    request_ = ClaimRequest(g.runner_id, wish.key, wish.robot, wish.software, wish.ahead)
+    caller: Caller = g.caller
+    request_ = ClaimRequest(caller.id, wish.key, wish.robot, wish.software, wish.ahead)
     if here.dispatcher.closed:
         raise ApiError(503, "stopping", "the server is stopping; try again soon", Retry_After="1")
     # Those who began together, after a start of the server, do not all come back in the same second.
     deadline = time.monotonic() + wish.wait_s * random.uniform(SPREAD, 1)  # noqa: S311 - guards nothing
-    with here.dispatcher.door:
-        runner = _runner(here, request_.runner_id)
-        rules = allowance.robot_rules(runner)
-        _note(here, runner, _in_hours(rules, request_))
-    with here.dispatcher.waiting(runner.id, _labels(runner, rules, request_)) as waiter:
+    rules = allowance.robot_rules(caller)
+    with here.dispatcher.waiting(caller.id, _labels(caller, rules, request_)) as waiter:
         with here.dispatcher.door:
-            job = _try_claim(here, rules, request_)
+            job = _first_look(here, caller, rules, request_)
         while job is None and not waiter.dismissed and (left := deadline - time.monotonic()) > 0:
             if waiter.wait(left):
                 job = _try_claim(here, rules, request_)
                 if job is None:  # drained meanwhile? Then calls are for others
-                    waiter.labels = _labels(_runner(here, runner.id), rules, request_)
+                    waiter.labels = _labels(_runner(here, caller.id), rules, request_)
     if job is None:
         return answers.nothing()
     answer = answers.message(claimed_job(here, job))
@@ -154,19 +153,23 @@ def claim() -> Response:
     return answer
 
 
+def _first_look(here: Services, caller: Caller, rules: RobotRules, wish: ClaimRequest) -> Claimed | None:
+    """Note that the runner is there, and what it says; see whether there is a job for it."""
+    now, said = utc_now(), _in_hours(rules, wish)
+    if presence.is_news(caller, said):
+        with here.db.write() as session:
+            presence.note(session, caller, said, now)
+    elif not presence.is_fresh(caller, now):
+        wish = replace(wish, arrives=True)
+    return _try_claim(here, rules, wish)
+
+
 def _runner(here: Services, number: int) -> Runner:
     with here.db.read() as session:
         return session.get_one(Runner, number)
 
 
-def _note(here: Services, runner: Runner, wish: ClaimRequest) -> None:
-    now = utc_now()
-    if not presence.is_known(runner, wish, now):
-        with here.db.write() as session:
-            presence.note(session, runner, wish, now)
-
-
-def _labels(runner: Runner, rules: RobotRules, wish: ClaimRequest) -> frozenset[str] | None:
+def _labels(runner: Runner | Caller, rules: RobotRules, wish: ClaimRequest) -> frozenset[str] | None:
     """What the runner answers to; None where it is not to be called: unwell, closed, drained or busy."""
     robot = _in_hours(rules, wish).robot
     if wish.ahead or not robot.healthy or runner.drained_at is not None:
@@ -213,7 +216,7 @@ def claimed_job(here: Services, job: Claimed) -> ClaimedJob:
 def source(job_id: int) -> Response:
     """The commit as a tarball. It is fetched whole before it is passed on: its errors have to come first."""
     here = services.current()
-    holder = Holder(g.runner_id, job_id, request.headers.get(FENCE_HEADER, ""))
+    holder = Holder(g.caller.id, job_id, request.headers.get(FENCE_HEADER, ""))
     with here.db.write() as session:
         job = leases.held(session, holder)
     spool = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed when the response is
@@ -243,7 +246,7 @@ def _drain(spool: IO[bytes]) -> Iterator[bytes]:
 def running(job_id: int) -> Response:
     """The robot may move."""
     here = services.current()
-    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    holder = Holder(g.caller.id, job_id, answers.body(Fenced).fence)
     with here.db.write() as session:
         leases.start(session, holder, background.lease_rules(here))
     return answers.nothing()
@@ -253,7 +256,7 @@ def running(job_id: int) -> Response:
 def heartbeat(job_id: int) -> Response:
     """The runner is alive."""
     here, message = services.current(), answers.body(Heartbeat)
-    holder = Holder(g.runner_id, job_id, message.fence)
+    holder = Holder(g.caller.id, job_id, message.fence)
     with here.db.write() as session:
         answer = leases.heartbeat(session, holder, message, background.lease_rules(here))
     return answers.message(answer)
@@ -263,7 +266,7 @@ def heartbeat(job_id: int) -> Response:
 def telemetry(job_id: int) -> Response:
     """The latest ticks, for live pages."""
     here, message = services.current(), answers.body(Telemetry)
-    holder = Holder(g.runner_id, job_id, message.fence)
+    holder = Holder(g.caller.id, job_id, message.fence)
     if not here.telemetry.trusts(holder.runner_id, job_id, holder.fence):
         with here.db.read() as session:
             _check_fence(session, holder)
@@ -283,7 +286,7 @@ def _check_fence(session: Session, holder: Holder) -> None:
 def offer_artifacts(job_id: int) -> Response:
     """Where to put files."""
     here, message = services.current(), answers.body(ArtifactsOffer)
-    holder = Holder(g.runner_id, job_id, message.fence)
+    holder = Holder(g.caller.id, job_id, message.fence)
     with here.db.write() as session:
         job = leases.held(session, holder, or_lost=True)
         rows = artifacts.offer(session, job, message.files, here.settings)
@@ -320,7 +323,7 @@ def _begin(here: Services, holder: Holder, rows: Sequence[Artifact]) -> dict[int
 def artifact_stored(job_id: int, artifact_id: int) -> Response:
     """A file is uploaded: nothing takes its place now. Large ones that nobody has read are read later."""
     here = services.current()
-    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    holder = Holder(g.caller.id, job_id, answers.body(Fenced).fence)
     with here.db.write() as session:
         row = artifacts.find(session, leases.held(session, holder, or_lost=True), artifact_id)
     if row.stored_at is not None:
@@ -347,7 +350,7 @@ def artifact_stored(job_id: int, artifact_id: int) -> Response:
 def finish(job_id: int) -> Response:
     """The job is over."""
     here, message = services.current(), answers.body(Finish)
-    holder = Holder(g.runner_id, job_id, message.fence)
+    holder = Holder(g.caller.id, job_id, message.fence)
     with here.db.write() as session:
         leases.finish(session, holder, message, background.lease_rules(here))
     return answers.nothing()
@@ -357,7 +360,7 @@ def finish(job_id: int) -> Response:
 def release(job_id: int) -> Response:
     """Back into the queue."""
     here = services.current()
-    holder = Holder(g.runner_id, job_id, answers.body(Fenced).fence)
+    holder = Holder(g.caller.id, job_id, answers.body(Fenced).fence)
     with here.db.write() as session:
         leases.release(session, holder)
     return answers.nothing()

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Row, Table, bindparam, func, or_, select, text, update
@@ -43,13 +43,18 @@ class KeySpentError(Exception):
 
 @dataclass(frozen=True)
 class ClaimRequest:
-    """A runner's wish for a job; see JOB CONTRACT for `key` and `ahead`."""
+    """A runner's wish for a job; see JOB CONTRACT for `key` and `ahead`.
+
+    Attributes:
+        arrives: It begins to ask: note that it is there.
+    """
 
     runner_id: int
     key: str
     robot: RobotReport
     software: str = ""
     ahead: bool = False
+    arrives: bool = False
 
 
 def served_labels(name: str, labels: Collection[str], robot: RobotReport) -> frozenset[str]:
@@ -76,7 +81,7 @@ def claim(
         NoSuchRunnerError: The runner is unknown.
     """
     now = now or utc_now()
-    runner = _lock_runner(session, request.runner_id)
+    runner = _lock_runner(session, request, now)
     mine = {"runner": request.runner_id, "key": request.key}
     for job_id, status, key in session.execute(_MINE, mine).all():
         if key == request.key:
@@ -105,11 +110,10 @@ def claim(
 _runners = cast("Table", Runner.__table__)
 _jobs = cast("Table", Job.__table__)
 
-_RUNNER = (
-    select(_runners.c.name, _runners.c.labels, _runners.c.drained_at)
-    .where(_runners.c.id == bindparam("runner"), _runners.c.revoked_at.is_(None))
-    .with_for_update(key_share=True)
-)
+_IT = (_runners.c.name, _runners.c.labels, _runners.c.drained_at)
+_THIS_RUNNER = (_runners.c.id == bindparam("runner"), _runners.c.revoked_at.is_(None))
+_RUNNER = select(*_IT).where(*_THIS_RUNNER).with_for_update(key_share=True)
+_ARRIVES = update(_runners).where(*_THIS_RUNNER).values(seen_at=bindparam("now")).returning(*_IT)
 _MINE = (
     select(_jobs.c.id, _jobs.c.status, _jobs.c.claim_key)
     .where(_jobs.c.runner_id == bindparam("runner"))
@@ -145,11 +149,17 @@ _LOCK_WAIT = text(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
 _LATEST = update(_jobs).where(_jobs.c.id == bindparam("job")).values(latest_event=bindparam("event"))
 
 
-def _lock_runner(session: Session, number: int) -> Row[str, list[str], datetime | None]:
+def _lock_runner(
+    session: Session, request: ClaimRequest, now: datetime
+) -> Row[str, list[str], datetime | None]:
     """The runner. Its row's lock makes its claims follow one another."""
-    runner = session.execute(_RUNNER, {"runner": number}).one_or_none()
+    this: dict[str, Any] = {"runner": request.runner_id}
+    found = (
+        session.execute(_ARRIVES, this | {"now": now}) if request.arrives else session.execute(_RUNNER, this)
+    )
+    runner = found.one_or_none()
     if runner is None:
-        raise NoSuchRunnerError(f"there is no runner {number} any more; register it again")
+        raise NoSuchRunnerError(f"there is no runner {request.runner_id} any more; register it again")
     return runner
 
 

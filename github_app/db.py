@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, TypeVar
 
-import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from gevent import monkey
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
-_poll = monkey.get_original("select", "poll")
-"""Not gevent's, which lets all other greenlets run before it answers, even where it is not to wait."""
+from github_app.statements import Statements, hung_up
 
 Rows = TypeVar("Rows", bound=Select[Any])
 Notify = Callable[[str], None]
@@ -51,7 +47,10 @@ class Database:
     Args:
         url: As SQLAlchemy writes it: `sqlite:////absolute/path` or `postgresql+psycopg://…`.
         notify: Called with every topic that `wake` collected, after the commit.
-        pool_size: Connections kept open (PostgreSQL).
+        pool_size: Connections kept open for transactions, and as many for single statements (PostgreSQL).
+
+    Attributes:
+        statements: For single statements that are a transaction each; None on SQLite.
     """
 
     def __init__(self, url: str, notify: Notify | None = None, *, pool_size: int = 10) -> None:
@@ -63,6 +62,7 @@ class Database:
         # one, the round trips for its begin and its end are saved. On SQLite a transaction is one snapshot.
         outside = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._reading = self.engine.execution_options(**outside)
+        self.statements = None if self.is_sqlite else Statements(url, pool_size)
         self._notify = notify or (lambda topic: None)
         # SQLite has one writer. Waiting for it inside SQLite would stop every greenlet of the process,
         # the one that holds the transaction included; waiting here lets them run.
@@ -93,23 +93,8 @@ class Database:
                 self._writer.release()
         self.tell(*sorted(topics))
 
-    @contextmanager
-    def statement(self) -> Iterator[psycopg.Connection[Any]]:
-        """PostgreSQL's own connection, on which each statement is a transaction: one round trip for both."""
-        pooled = self.engine.raw_connection()
-        try:
-            connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
-            connection.autocommit = True
-            try:
-                yield connection
-            finally:
-                if not connection.closed:
-                    connection.autocommit = False
-        finally:
-            pooled.close()
-
     def tell(self, *topics: str) -> None:
-        """Notify topics now: for what was committed by `statement`."""
+        """Notify topics now: for what was committed by one of the `statements`."""
         for topic in topics:
             self._notify(topic)
 
@@ -160,6 +145,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self.statements is not None:
+            self.statements.close()
 
 
 def _alembic(connection: Connection) -> Config:
@@ -197,11 +184,8 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def look(connection: Any, record: Any, proxy: Any) -> None:
-        # A restarted PostgreSQL has hung up on the pooled connections: an idle one that can be read from says
-        # so. Looking costs nothing, where a ping would cost a round trip for every transaction.
-        poll = _poll()  # unlike select(), it knows file numbers above 1,023
-        poll.register(connection.fileno(), select.POLLIN)
-        if poll.poll(0):
+        # A restarted PostgreSQL has hung up on the pooled connections.
+        if hung_up(connection):
             raise DisconnectionError("the server has closed this connection")
 
     return engine

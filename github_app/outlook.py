@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,7 @@ from sqlalchemy import Connection, Engine, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from github_app import claims, newcomers, roster
+from github_app.aside import aside
 from github_app.columns import is_live, is_queued
 from github_app.fairness import Lanes
 from github_app.forward import SPARE_ROBOTS, Queued, Seat, Turn, named_labels, play
@@ -48,6 +50,8 @@ NEWCOMERS = 50
 PLAYS_MIN, PLAYS_MAX = 4, 32
 PLAYED_JOBS = 1200
 """Jobs played in all: a short line is played often, a long one, in which chance evens out, a few times."""
+
+AT_ONCE = Turn(1, 0.0)
 
 
 @dataclass(frozen=True)
@@ -126,17 +130,26 @@ class Outlook:
         self._session, self._now = session, now
         self._live = self._live_jobs()
         self._robots = list(self._find_robots())
-        self._jobs = self._waiting_jobs()
-        self._turns = self._told()
+        self._heads = claims.waiting_lanes(session)
 
     def of(self, job: Job) -> Waiting:
         """Why this queued job waits."""
-        turn = self._turns.get(job.id) or self._behind(job)
+        turn = AT_ONCE if self._is_next(job) else self._turns.get(job.id) or self._behind(job)
         robots = tuple(robot for robot, _, labels in self._robots if claims.serves(labels, job.lane))
         return Waiting(turn.position, robots, turn.in_s)
 
-    def _told(self) -> dict[int, Turn]:
-        """As it was told a moment ago, or played anew."""
+    def _is_next(self, job: Job) -> bool:
+        """Whether a robot stands still that has no other job to take first: then nothing has to be played."""
+        before = [lane for lane, head in self._heads.items() if head < (job.order_key, job.id)]
+        return any(
+            claims.serves(labels, job.lane) and not any(claims.serves(labels, lane) for lane in before)
+            for robot, _, labels in self._robots
+            if robot.is_fit and not robot.busy
+        )
+
+    @cached_property
+    def _turns(self) -> dict[int, Turn]:
+        """As they were told a moment ago, or played anew."""
         bind = self._session.get_bind()
         robots = tuple((number, labels, robot.is_fit) for robot, number, labels in self._robots)
         live = tuple((one.runner, one.tag, one.asked_s, one.started_s is None) for one in self._live)
@@ -167,7 +180,7 @@ class Outlook:
         draw = random.Random(0)  # noqa: S311 - guards nothing
         count = max(PLAYS_MIN, min(PLAYS_MAX, PLAYED_JOBS // (len(self._jobs) + 1)))
         fit = self._enough(virtual)
-        plays = [self._play(fit, usage, draw, coming, virtual) for _ in range(count)]
+        plays = aside(lambda: [self._play(fit, usage, draw, coming, virtual) for _ in range(count)])
         turns = {number: _mean([turns[number] for turns in plays]) for number in plays[0]}
         # Where no robot that could is here, the place is the one among the jobs that they would take.
         anyway = play([Seat(0.0, labels) for _, _, labels in self._robots], self._jobs)
@@ -207,10 +220,11 @@ class Outlook:
         coming = expected.come(draw, lambda asked_s: usage.draw_s(draw, asked_s), most)
         return play(seats, jobs, coming, virtual)
 
-    def _waiting_jobs(self) -> list[Queued]:
-        """All of them, in the order of the tags; what each will take is not known yet."""
+    @cached_property
+    def _jobs(self) -> list[Queued]:
+        """All that wait, in the order of the tags; what each will take is not known yet."""
         found: list[Any] = []
-        for lane in claims.waiting_lanes(self._session):
+        for lane in self._heads:
             line = select(Job.order_key, Job.id, Job.lane, Job.owner, _ASKED_S).where(is_queued(Job.status))
             line = line.where(Job.lane == lane).order_by(Job.order_key, Job.id).limit(LOOK_MAX)
             found += map(tuple, self._session.execute(line))

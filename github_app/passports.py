@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,9 +17,9 @@ UNKNOWN = "unknown"
 SHOWN_MAX = 50
 
 
-def changed(runner: Runner, report: RobotReport) -> bool:
+def changed(last: Mapping[str, Any] | None, report: RobotReport) -> bool:
     """Whether the robot's last report named another passport. Asked at each claim, so it reads nothing."""
-    known = runner.robot or {}
+    known = last or {}
     now = (report.passport, report.plant)
     return report.passport != UNKNOWN and (known.get("passport"), known.get("plant")) != now
 

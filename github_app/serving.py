@@ -37,6 +37,9 @@ CONNECTIONS = 10_000
 """Connections a worker may hold: each waiting runner and each live page has one."""
 GRACE_S = 20
 """After SIGTERM requests have so long to end [s]; waiting runners are sent away at once."""
+YOUNG_MAX, MIDDLE_MAX, NEVER = 5_000, 20, 1_000_000_000
+"""Python's thresholds for collecting garbage; what has become old is left to `FULL_COLLECTION_S`."""
+FULL_COLLECTION_S = 600.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -70,6 +73,9 @@ class Worker(GeventWorker):
         # What is there now stays: looking through it would stop everybody for a tenth of a second each time.
         gc.collect()
         gc.freeze()
+        # So would looking through what thousands of waiting runners hold, every few seconds, to find nothing.
+        gc.set_threshold(YOUNG_MAX, MIDDLE_MAX, NEVER)
+        gevent.spawn(_collect_now_and_then)
         try:
             super().run()
         finally:
@@ -93,6 +99,12 @@ def _end_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it was killed before this was set
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _collect_now_and_then() -> None:
+    while True:
+        gevent.sleep(FULL_COLLECTION_S)
+        gc.collect()
 
 
 def _send_away(flask: Flask) -> None:

@@ -20,12 +20,19 @@ from github_app.claims import ClaimRequest
 from github_app.db import Database
 from github_app.models import Job
 from github_app.moves import utc_now
+from github_app.statements import Statements
 
-TAKE = """
-    WITH RECURSIVE me AS MATERIALIZED (
+_ARRIVE = """
+    here AS (
+        UPDATE runners SET seen_at = %(now)s WHERE id = %(runner)s AND revoked_at IS NULL
+    ),
+"""
+
+_LOOK = """
+    me AS MATERIALIZED (
         SELECT id, name, ARRAY(SELECT jsonb_array_elements_text(labels))
             || ARRAY[name::text, %(kind)s::text, %(plant)s::text] AS labels
-        FROM runners WHERE id = %(runner)s AND revoked_at IS NULL AND drained_at IS NULL
+        FROM runners WHERE id = %(runner)s AND revoked_at IS NULL AND drained_at IS NULL AND %(healthy)s
     ), heads AS (
         (SELECT lane, order_key, id FROM jobs WHERE status = 'queued' ORDER BY lane, order_key, id LIMIT 1)
         UNION ALL
@@ -57,24 +64,31 @@ TAKE = """
         SELECT latest_event, id, %(now)s, 'claimed', jsonb_build_object('runner', name, 'attempt', attempt)
         FROM taken
     )
-    SELECT taken.id, attempt, (SELECT owner || '/' || name FROM repositories WHERE id = repository_id),
+    SELECT
+        best.id IS NULL AND (
+            SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE claim_key = %(key)s)
+                AND NOT EXISTS (SELECT 1 FROM jobs WHERE runner_id = runners.id AND status = 'claimed')
+                AND (%(ahead)s OR NOT %(healthy)s OR drained_at IS NOT NULL
+                    OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'claimed' AND jobs.ahead))
+            FROM runners WHERE id = %(runner)s AND revoked_at IS NULL
+        ) AS nothing,
+        taken.id, attempt, (SELECT owner || '/' || name FROM repositories WHERE id = repository_id),
         sha, ref, config, sessions, timeout_s
-    FROM best LEFT JOIN taken ON TRUE
+    FROM (SELECT) AS always LEFT JOIN best ON TRUE LEFT JOIN taken ON TRUE
 """
-"""No row: there is no job for this runner. A row of nulls: somebody has the job just now.
+
+TAKE = "WITH RECURSIVE" + _LOOK
+"""Take the first job for this runner, if there is one.
+
+The row begins with whether it is all that no job waits for it: none has this key, none is held ahead, and
+nothing is to clear up. If not, and there is no job in it either, somebody has it just now.
 
 The search for a job that nobody has locked begins where the lane's first is: what lies before it in the index
 was claimed since the last VACUUM, and is stepped over once instead of three times.
 """
 
-NOTHING = """
-    SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE claim_key = %(key)s)
-        AND NOT EXISTS (SELECT 1 FROM jobs WHERE runner_id = runners.id AND status = 'claimed')
-        AND (%(busy)s OR drained_at IS NOT NULL
-            OR NOT EXISTS (SELECT 1 FROM jobs WHERE status = 'claimed' AND ahead))
-    FROM runners WHERE id = %(runner)s AND revoked_at IS NULL
-"""
-"""Whether it is all that no job waits: none has this key, none is held ahead, and nothing is to clear up."""
+ARRIVE = "WITH RECURSIVE" + _ARRIVE + _LOOK
+"""The same, and the runner is noted as seen."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +116,8 @@ def claim(
         claims.NoSuchRunnerError: The runner is unknown.
     """
     now = now or utc_now()
-    if not database.is_sqlite:
-        settled, claimed = _at_once(database, request, lease_s, now)
+    if database.statements is not None:
+        settled, claimed = _at_once(database, database.statements, request, lease_s, now)
         if settled:
             return claimed
     with database.write() as session:
@@ -114,7 +128,7 @@ def claim(
 
 
 def _at_once(
-    database: Database, request: ClaimRequest, lease_s: float, now: datetime
+    database: Database, statements: Statements, request: ClaimRequest, lease_s: float, now: datetime
 ) -> tuple[bool, Claimed | None]:
     """One try; whether that settled it, and the job."""
     fence = secrets.token_hex(16)
@@ -122,28 +136,20 @@ def _at_once(
         "runner": request.runner_id,
         "key": request.key,
         "fence": fence,
+        "healthy": request.robot.healthy,
         "kind": request.robot.kind,
         "plant": request.robot.plant,
         "ahead": request.ahead,
         "now": now,
         "expires": now + timedelta(seconds=lease_s),
     }
-    asks = {
-        "runner": request.runner_id,
-        "key": request.key,
-        "busy": request.ahead or not request.robot.healthy,
-    }
     try:
-        with database.statement() as connection:
-            row = connection.execute(TAKE, values, prepare=True).fetchone() if request.robot.healthy else None
-            if row is None:
-                nothing = connection.execute(NOTHING, asks, prepare=True).fetchone()
-                return nothing == (True,), None
+        row = statements.row(ARRIVE if request.arrives else TAKE, values)
     except (psycopg.errors.UniqueViolation, psycopg.OperationalError):
         return False, None  # whatever became of it, `claims.claim` finds out by the key
-    job_id, attempt, repository, *rest = row
+    nothing, job_id, attempt, repository, *rest = row or (None,) * 9
     if job_id is None:
-        return False, None
+        return nothing is True, None
     database.tell("checks", f"job:{job_id}", "queue")  # the next runner may look for the next job
     return True, Claimed(job_id, attempt, fence, repository, *rest)
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 from live_world import LiveWorld, Spectator, servers
 from server_world import add_repository, events, submit
+from sqlalchemy import text
 from sse import Reader, Stream
 
 from github_app.db import Database
@@ -228,11 +229,10 @@ def test_waiting_pages_hold_neither_connection_nor_thread_and_end_with_the_serve
     for stream in streams:
         assert next(iter(stream)).event in {"head", "state"}
     assert server.threads() < 30
-    with live.database.statement() as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        ).fetchone()
-    assert row is not None
+    with live.database.read() as session:
+        row = session.execute(
+            text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        ).one()
     assert row[0] < 30
     began = time.monotonic()
     assert server.stop() == 0

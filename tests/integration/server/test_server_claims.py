@@ -197,20 +197,17 @@ def test_every_look_up_goes_by_an_index(postgres_url: str) -> None:
         submit(database)
     (runner,) = add_runners(database, 1)
     values = {
-        "runner": runner, "key": "k", "fence": "f", "kind": "pendulum", "plant": "simulated", "ahead": False,
-        "busy": False, "now": moves.utc_now(), "expires": moves.utc_now(),
+        "runner": runner, "key": "k", "fence": "f", "healthy": True, "kind": "pendulum", "plant": "simulated",
+        "ahead": False, "now": moves.utc_now(), "expires": moves.utc_now(),
     }  # fmt: skip
     with psycopg.connect(postgres_url.replace("+psycopg", "")) as connection:
         connection.execute("SET enable_seqscan = off")  # with fifty rows it would be as good
-        taking, nothing = (
-            "\n".join(row[0] for row in connection.execute("EXPLAIN " + statement, values))
-            for statement in (swift_claim.TAKE, swift_claim.NOTHING)
-        )
+        plan = "\n".join(row[0] for row in connection.execute("EXPLAIN " + swift_claim.ARRIVE, values))
     database.close()
-    assert taking.count("using ix_jobs_queued") == 3, "the first lane, the next one, and from its head on"
-    assert "(ROW(order_key, id) >= ROW(" in taking
-    assert "Seq Scan on jobs" not in taking + nothing
-    assert "Sort Key: jobs" not in taking
+    assert plan.count("using ix_jobs_queued") == 3, "the first lane, the next one, and from its head on"
+    assert "(ROW(order_key, id) >= ROW(" in plan
+    assert "Seq Scan on jobs" not in plan
+    assert "Sort Key: jobs" not in plan
 
 
 @contextmanager

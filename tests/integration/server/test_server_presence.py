@@ -9,7 +9,7 @@ import pytest
 from server_world import ROBOT, World
 from sqlalchemy import select, update
 
-from github_app import presence, tokens
+from github_app import callers, presence, tokens
 from github_app.claims import ClaimRequest, NoSuchRunnerError
 from github_app.dispatch import ENTER_AT_ONCE
 from github_app.models import Runner
@@ -83,11 +83,13 @@ def test_a_crowd_at_the_door_keeps_nobody_else_waiting(world: World) -> None:
 
 
 def test_a_runner_that_was_revoked_meanwhile_is_not_seen_any_more(world: World) -> None:
-    world.robot("goose").claim()
-    row = known(world)
+    robot = world.robot("goose")
+    robot.claim()
+    caller = callers.find(world.database, robot.headers["Authorization"].removeprefix("Bearer "))
+    assert caller is not None
     with world.database.write() as session:
         tokens.revoke(session, "goose", utc_now())
-    wish = ClaimRequest(row.id, "k" * 32, RobotReport.model_validate(ROBOT), "2")
+    wish = ClaimRequest(caller.id, "k" * 32, RobotReport.model_validate(ROBOT), "2")
     with world.database.write() as session, pytest.raises(NoSuchRunnerError):
-        presence.note(session, row, wish, utc_now())
+        presence.note(session, caller, wish, utc_now())
     assert known(world).software == "1"
