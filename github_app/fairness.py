@@ -18,6 +18,7 @@ never differ by more than the sum of their longest jobs, in any interval, with a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Select, case, func, insert, literal_column, select, update
@@ -25,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
-from github_app.columns import is_live, is_queued
+from github_app.columns import is_queued
 from github_app.models import Job, Owner
 
 
@@ -115,8 +116,9 @@ class Lanes:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._robots: dict[int, frozenset[str]] | None = None
-        self._served_by: dict[str, frozenset[int]] = {}
+        self._named: frozenset[str] = frozenset()
+        self._robots: list[frozenset[str]] | None = None
+        self._served_by: dict[str, frozenset[frozenset[str]]] = {}
         self._heads: dict[str, float] | None = None
 
     def virtual_time(self, lane: str) -> float:
@@ -134,18 +136,27 @@ class Lanes:
             return [lane]
         return [lane, *(other for other in others if self._serving(other) == serving)]
 
-    def _serving(self, lane: str) -> frozenset[int]:
+    def _serving(self, lane: str) -> frozenset[frozenset[str]]:
+        """The robots that serve the lane, each by what it answers to."""
         if lane not in self._served_by:
-            robots = self.robots().items()
-            self._served_by[lane] = frozenset(robot for robot, has in robots if claims.serves(has, lane))
+            robots = self._kinds([lane, *self.heads()])
+            self._served_by[lane] = frozenset(labels for labels in robots if claims.serves(labels, lane))
         return self._served_by[lane]
+
+    def _kinds(self, lanes: Iterable[str]) -> list[frozenset[str]]:
+        """All robots; as one those that no lane seen so far tells apart."""
+        named = frozenset(label for lane in lanes for part in claims.parts(lane) for label in part)
+        if self._robots is None or not named <= self._named:
+            self._named |= named
+            self._robots = roster.kinds(self._session, self._named)
+            self._served_by.clear()
+        return self._robots
 
     def _around(self, lane: str) -> float:
         """The tag that the robots which serve the lane have come to."""
-        live = self._session.execute(select(Job.runner_id, Job.order_key).where(is_live(Job.status)))
-        busy: dict[int, float] = {}
-        for robot, tag in live:
-            if robot in self._serving(lane):
+        busy: dict[str, float] = {}
+        for robot, tag, labels in roster.at_work(self._session):
+            if claims.serves(labels, lane):
                 busy[robot] = max(tag, busy.get(robot, 0.0))
         if busy:
             return min(busy.values())
@@ -159,12 +170,6 @@ class Lanes:
     def share_a_robot(self, one: str, other: str) -> bool:
         """Whether some robot serves both lanes."""
         return one == other or not self._serving(one).isdisjoint(self._serving(other))
-
-    def robots(self) -> dict[int, frozenset[str]]:
-        """What each runner answers to."""
-        if self._robots is None:
-            self._robots = roster.answering(self._session)
-        return self._robots
 
     def heads(self) -> dict[str, float]:
         """The waiting lanes and their first tags."""

@@ -30,9 +30,9 @@ from github_app.aside import aside
 from github_app.columns import is_live, is_queued
 from github_app.fairness import Lanes
 from github_app.forward import SPARE_ROBOTS, Queued, Seat, Turn, named_labels, play
-from github_app.jobs import Status
 from github_app.models import Job
 from github_app.newcomers import Expected
+from github_app.usage import ASKED_S, Live, Usage, learn
 
 ONLINE = timedelta(seconds=90)
 """A runner that was heard of within this time is online: a long poll lasts 50 s."""
@@ -40,9 +40,6 @@ DRAINED = "drained by its host"
 """The message of a robot that is to take no more jobs."""
 LOOK_MAX = 500
 """Jobs of a lane that are played forward; behind them the estimate goes on at the same rate."""
-HISTORY = 100
-"""Jobs that the expectation is learnt from."""
-HISTORY_MIN = 5
 KEPT = timedelta(seconds=10)
 """How long a play of the very same queue is good; the time since then is taken off."""
 NEWCOMERS = 50
@@ -50,8 +47,8 @@ NEWCOMERS = 50
 PLAYS_MIN, PLAYS_MAX = 4, 32
 PLAYED_JOBS = 1200
 """Jobs played in all: a short line is played often, a long one, in which chance evens out, a few times."""
-
-AT_ONCE = Turn(1, 0.0)
+IDLE_MAX = 64
+"""Idle robots that are looked at before all are."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Waiting:
 
     Attributes:
         position: 1 is next.
-        robots: Those that could take it.
+        robots: Those that could take it; where one stands idle for it, that one alone.
         begins_in_s: Expected time until a robot takes it [s]; None where none that could is online and fit.
     """
 
@@ -86,41 +83,8 @@ class Waiting:
     begins_in_s: float | None
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What jobs take of what they ask for.
-
-    Attributes:
-        shares: Of the time asked for, as the last jobs used them.
-        prepare_s: From claim to start, on average [s].
-    """
-
-    shares: tuple[float, ...] = (1.0,)
-    prepare_s: float = 15.0
-
-    def draw_s(self, draw: random.Random, asked_s: float) -> float:
-        """How long a job that asks for `asked_s` may hold a robot [s]."""
-        return self.prepare_s + draw.choice(self.shares) * asked_s
-
-    def draw_rest_s(
-        self, draw: random.Random, asked_s: float, claimed_s: float, started_s: float | None
-    ) -> float:
-        """How much longer a job may go on that was claimed and started so long ago [s]."""
-        if started_s is None:
-            return max(0.0, self.draw_s(draw, asked_s) - min(claimed_s, self.prepare_s))
-        longer = [share * asked_s - started_s for share in self.shares if share * asked_s > started_s]
-        return draw.choice(longer) if longer else max(0.0, 0.1 * (asked_s - started_s))
-
-
-@dataclass(frozen=True)
-class Live:
-    """A job that a robot has: its runner's number, its tag, and times for `Usage.draw_rest_s`."""
-
-    runner: int
-    tag: float
-    asked_s: float
-    claimed_s: float
-    started_s: float | None
+_Found = tuple[Robot, int, frozenset[str]]
+"""A robot, its runner's number, and what it answers to."""
 
 
 class Outlook:
@@ -129,23 +93,24 @@ class Outlook:
     def __init__(self, session: Session, now: datetime) -> None:
         self._session, self._now = session, now
         self._live = self._live_jobs()
-        self._robots = list(self._find_robots())
+        self._busy = {live.runner for live in self._live}
         self._heads = claims.waiting_lanes(session)
 
     def of(self, job: Job) -> Waiting:
         """Why this queued job waits."""
-        turn = AT_ONCE if self._is_next(job) else self._turns.get(job.id) or self._behind(job)
+        if (idle := self._idle_for(job)) is not None:
+            return Waiting(1, (idle,), 0.0)
+        turn = self._turns.get(job.id) or self._behind(job)
         robots = tuple(robot for robot, _, labels in self._robots if claims.serves(labels, job.lane))
         return Waiting(turn.position, robots, turn.in_s)
 
-    def _is_next(self, job: Job) -> bool:
-        """Whether a robot stands still that has no other job to take first: then nothing has to be played."""
+    def _idle_for(self, job: Job) -> Robot | None:
+        """A robot that stands still and has no other job to take first: then nothing has to be played."""
         before = [lane for lane, head in self._heads.items() if head < (job.order_key, job.id)]
-        return any(
-            claims.serves(labels, job.lane) and not any(claims.serves(labels, lane) for lane in before)
-            for robot, _, labels in self._robots
-            if robot.is_fit and not robot.busy
-        )
+        for robot, _, labels in self._idle:
+            if claims.serves(labels, job.lane) and not any(claims.serves(labels, lane) for lane in before):
+                return robot
+        return None
 
     @cached_property
     def _turns(self) -> dict[int, Turn]:
@@ -225,7 +190,7 @@ class Outlook:
         """All that wait, in the order of the tags; what each will take is not known yet."""
         found: list[Any] = []
         for lane in self._heads:
-            line = select(Job.order_key, Job.id, Job.lane, Job.owner, _ASKED_S).where(is_queued(Job.status))
+            line = select(Job.order_key, Job.id, Job.lane, Job.owner, ASKED_S).where(is_queued(Job.status))
             line = line.where(Job.lane == lane).order_by(Job.order_key, Job.id).limit(LOOK_MAX)
             found += map(tuple, self._session.execute(line))
         return [
@@ -238,21 +203,29 @@ class Outlook:
         named = {job.lane for job in self._jobs} | {wish.lane for wish in coming.wishes}
         return {lane: lanes.virtual_time(lane) for lane in named}
 
-    def _find_robots(self) -> Iterable[tuple[Robot, int, frozenset[str]]]:
-        busy = {live.runner for live in self._live}
-        for entry in roster.entries(self._session):
-            robot = Robot(
-                name=entry.name,
-                online=entry.seen_at is not None and self._now - entry.seen_at < ONLINE,
-                busy=entry.id in busy,
-                healthy=entry.healthy and not entry.drained,
-                message=DRAINED if entry.drained else entry.message,
-                seen_at=entry.seen_at,
-            )
-            yield robot, entry.id, entry.labels
+    @cached_property
+    def _robots(self) -> list[_Found]:
+        return [self._robot(entry) for entry in roster.entries(self._session)]
+
+    @cached_property
+    def _idle(self) -> list[_Found]:
+        """Some that stand still."""
+        some = roster.idle(self._session, self._now - ONLINE, self._busy, IDLE_MAX)
+        return [self._robot(entry) for entry in some]
+
+    def _robot(self, entry: roster.Entry) -> _Found:
+        robot = Robot(
+            name=entry.name,
+            online=entry.seen_at is not None and self._now - entry.seen_at < ONLINE,
+            busy=entry.id in self._busy,
+            healthy=entry.healthy and not entry.drained,
+            message=DRAINED if entry.drained else entry.message,
+            seen_at=entry.seen_at,
+        )
+        return robot, entry.id, entry.labels
 
     def _live_jobs(self) -> list[Live]:
-        live = select(Job.runner_id, Job.order_key, _ASKED_S, Job.claimed_at, Job.started_at)
+        live = select(Job.runner_id, Job.order_key, ASKED_S, Job.claimed_at, Job.started_at)
         rows: list[Any] = list(self._session.execute(live.where(is_live(Job.status))))
         return [
             Live(runner, tag, asked_s, self._since(claimed_at) or 0.0, self._since(started_at))
@@ -274,8 +247,6 @@ class _Told:
 
 _lately: WeakKeyDictionary[Engine | Connection, _Told] = WeakKeyDictionary()
 
-_ASKED_S = Job.timeout_s * Job.sessions
-
 
 def _mean(turns: list[Turn]) -> Turn:
     times = [turn.in_s for turn in turns if turn.in_s is not None]
@@ -289,21 +260,3 @@ def waiting(session: Session, job: Job) -> Waiting:
     if found is None:
         found = session.info["outlook"] = Outlook(session, datetime.now(UTC))
     return found.of(job)
-
-
-def learn(session: Session) -> Usage:
-    """What the last jobs took."""
-    ended = (
-        select(_ASKED_S, Job.claimed_at, Job.started_at, Job.completed_at)
-        .where(Job.status == Status.COMPLETED.value, Job.files_removed_at.is_(None))
-        .order_by(Job.completed_at.desc())
-        .limit(HISTORY)
-    )
-    rows: list[Any] = [row for row in session.execute(ended) if row[1] is not None and row[2] is not None]
-    if len(rows) < HISTORY_MIN:
-        return Usage()
-    shares = tuple(
-        min(1.0, (completed - started).total_seconds() / asked) for asked, _, started, completed in rows
-    )
-    prepare_s = sum((started - claimed).total_seconds() for _, claimed, started, _ in rows) / len(rows)
-    return Usage(shares, prepare_s)

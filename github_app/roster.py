@@ -1,22 +1,24 @@
 """What robots there are and what they answer to, for whoever has to look at all of them.
 
-Two thousand robots are looked at for each job that is submitted and for each check run that is published.
-So only what is needed is read, no objects are made of the rows, and what their labels come to is remembered.
+Of two thousand robots most are alike. So whoever submits a job reads what kinds there are, and whoever asks
+for one that stands still reads a few; where all are read, no objects are made of the rows, and what their
+labels come to is remembered.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Select, Text, cast, select
 from sqlalchemy.orm import Session
 
 from github_app import claims
-from github_app.models import Runner
+from github_app.columns import is_live
+from github_app.models import Job, Runner
 
 REMEMBERED = 10_000
 
@@ -42,48 +44,58 @@ class Entry(NamedTuple):
 
 _LABELS = cast(Runner.labels, Text)  # read once for all runners that have the same
 
-_KNOWN = (
-    select(
-        Runner.id,
-        Runner.name,
-        _LABELS,
-        Runner.robot["kind"].as_string(),
-        Runner.robot["plant"].as_string(),
-        Runner.robot["healthy"].as_boolean(),
-        Runner.drained_at.is_not(None),
-        Runner.robot["message"].as_string(),
-        Runner.seen_at,
-        Runner.rules.is_not(None),
-    )
-    .where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
-    .order_by(Runner.name)
-)
+_ANSWERS = (_LABELS, Runner.robot["kind"].as_string(), Runner.robot["plant"].as_string())
+_THERE = (Runner.revoked_at.is_(None), Runner.robot.is_not(None))
+_KNOWN = select(
+    Runner.id,
+    Runner.name,
+    *_ANSWERS,
+    Runner.robot["healthy"].as_boolean(),
+    Runner.drained_at.is_not(None),
+    Runner.robot["message"].as_string(),
+    Runner.seen_at,
+    Runner.rules.is_not(None),
+).where(*_THERE)
 
 
 def entries(session: Session) -> Iterator[Entry]:
     """All runners that are not revoked and have told of their robots, by name."""
-    for number, name, labels, kind, plant, healthy, drained, message, seen_at, ruled in session.execute(
-        _KNOWN
-    ):
+    return _entries(session, _KNOWN.order_by(Runner.name))
+
+
+def _entries(session: Session, which: Select[Any]) -> Iterator[Entry]:
+    rows = session.execute(which)
+    for number, name, labels, kind, plant, healthy, drained, message, seen_at, ruled in rows:
         served = _served(name, labels, kind, plant)
         yield Entry(number, name, served, healthy, drained, message or "", seen_at, ruled)
 
 
-_ANSWERING = select(
-    Runner.id,
-    Runner.name,
-    _LABELS,
-    Runner.robot["kind"].as_string(),
-    Runner.robot["plant"].as_string(),
-).where(Runner.revoked_at.is_(None), Runner.robot.is_not(None))
+def idle(session: Session, since: datetime, busy: Collection[int], most: int) -> Iterator[Entry]:
+    """Some that stand still and are fit for a job: heard of since then, and not among the busy ones."""
+    fit = _KNOWN.where(
+        Runner.seen_at > since, Runner.drained_at.is_(None), Runner.robot["healthy"].as_boolean().is_(True)
+    )
+    return _entries(session, fit.where(Runner.id.not_in(busy)).limit(most))
 
 
-def answering(session: Session) -> dict[int, frozenset[str]]:
-    """What each of them answers to, by its number."""
-    return {
-        number: _served(name, labels, kind, plant)
-        for number, name, labels, kind, plant in session.execute(_ANSWERING)
-    }
+def kinds(session: Session, named: Collection[str]) -> list[frozenset[str]]:
+    """What robots answer to: once for all that differ by name only, and for each whose name is named."""
+    nameless = select(*_ANSWERS).where(*_THERE, Runner.name.not_in(named)).distinct()
+    by_name = select(Runner.name, *_ANSWERS).where(*_THERE, Runner.name.in_(named))
+    return [
+        *(_served("", labels, kind, plant) for labels, kind, plant in session.execute(nameless)),
+        *(_served(name, labels, kind, plant) for name, labels, kind, plant in session.execute(by_name)),
+    ]
+
+
+def at_work(session: Session) -> list[tuple[str, float, frozenset[str]]]:
+    """The robots that have jobs: name, the job's tag, and what the robot answers to."""
+    rows = session.execute(
+        select(Runner.name, Job.order_key, *_ANSWERS)
+        .join(Runner, Job.runner_id == Runner.id)
+        .where(is_live(Job.status), *_THERE)
+    )
+    return [(name, tag, _served(name, labels, kind, plant)) for name, tag, labels, kind, plant in rows]
 
 
 @lru_cache(REMEMBERED)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from github_app.forward import Newcomer, Queued, Seat, Turn, play
-from github_app.outlook import Usage
+from github_app.usage import Usage
 
 GOOSE, DUCK = frozenset({"pendulum", "goose"}), frozenset({"pendulum", "duck"})
 
