@@ -62,11 +62,6 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__)
     app.url_map.converters["int"] = RowNumber
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.secret_key = settings.secret_key.reveal()
-    app.config.update(
-        SESSION_COOKIE_SECURE=settings.public_url.startswith("https://"),
-        SESSION_COOKIE_SAMESITE="Lax",
-    )
     wakeups = Wakeups()
     database = Database(settings.database_url, wakeups.notify)
     rate_limits = RateLimits(database, settings.github_writes_per_minute, settings.github_writes_per_hour)

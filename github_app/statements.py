@@ -52,8 +52,10 @@ class Statements:
     def __init__(self, url: str, size: int) -> None:
         parsed = make_url(url).set(drivername="postgresql")
         self._dsn = parsed.render_as_string(hide_password=False)
-        self._idle: list[psycopg.Connection[Row]] = []
-        self._places = threading.BoundedSemaphore(size)
+        self._room = threading.Semaphore(size)
+        self._idle: list[psycopg.Cursor[Row]] = []
+        self._returned = threading.Condition()
+        self._waiting = 0
 
     def row(self, statement: str, values: Mapping[str, Any]) -> Row | None:
         """Execute a statement that gives one row at most, and commit it.
@@ -61,37 +63,69 @@ class Statements:
         Raises:
             psycopg.Error: It failed. Where the connection broke it may be committed all the same.
         """
-        if not self._places.acquire(timeout=PLACE_WAIT_S):
-            raise psycopg.OperationalError("all connections are busy")
+        cursor = self._take()
         try:
-            connection = self._take()
-            try:
-                found = connection.execute(statement, values, prepare=True).fetchone()
-            except psycopg.Error:
-                if not connection.closed:
-                    self._idle.append(connection)
-                raise
-            except BaseException:  # a greenlet that was killed: the answer is still to come
-                connection.close()
-                raise
-            self._idle.append(connection)
-            return found
+            return cursor.execute(statement, values, prepare=True).fetchone()
+        except BaseException as error:
+            if not isinstance(error, psycopg.Error):  # a greenlet that was killed: the answer is to come yet
+                cursor.connection.close()
+            raise
         finally:
-            self._places.release()
+            self._give_back(cursor)
 
-    def _take(self) -> psycopg.Connection[Row]:
+    def _take(self) -> psycopg.Cursor[Row]:
         """The connection used last: its statements are prepared and its caches are warm."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not hung_up(connection):
-                return connection
-            connection.close()
-        return _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S)
+        while True:
+            try:
+                cursor = self._idle.pop()
+            except IndexError:
+                if self._room.acquire(blocking=False):
+                    return self._open()
+                self._wait()
+                continue
+            if not hung_up(cursor.connection):
+                return cursor
+            cursor.connection.close()
+            self._give_back(cursor)
+
+    def _open(self) -> psycopg.Cursor[Row]:
+        try:
+            return _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S).cursor()
+        except BaseException:
+            self._room.release()
+            raise
+
+    def _wait(self) -> None:
+        """Until there is a connection again, or room for one."""
+        with self._returned:
+            self._waiting += 1
+            try:
+                came = self._returned.wait_for(lambda: self._idle or self._room_left(), PLACE_WAIT_S)
+            finally:
+                self._waiting -= 1
+        if not came:
+            raise psycopg.OperationalError("all connections are busy")
+
+    def _room_left(self) -> bool:
+        if left := self._room.acquire(blocking=False):
+            self._room.release()
+        return left
+
+    def _give_back(self, cursor: psycopg.Cursor[Row]) -> None:
+        if cursor.connection.closed:
+            self._room.release()
+        else:
+            self._idle.append(cursor)
+        if self._waiting:
+            with self._returned:
+                self._returned.notify()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         while self._idle:
-            self._idle.pop().close()
+            cursor = self._idle.pop()
+            cursor.connection.close()
+            self._give_back(cursor)
 
 
 class _Connection(psycopg.Connection[Row]):

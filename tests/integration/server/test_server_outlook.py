@@ -213,3 +213,24 @@ def test_a_long_line_is_told_too(world: World, monkeypatch: pytest.MonkeyPatch) 
     guessed = waiting(world, ids[-1])
     assert guessed.position == exact.position == 30
     assert guessed.begins_in_s == pytest.approx(exact.begins_in_s, rel=0.1)
+
+
+def test_a_job_that_an_idle_robot_will_take_is_told_so_without_a_play(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook, "play", lambda *_: pytest.fail("there was nothing to find out"))
+    monkeypatch.setattr(outlook, "IDLE_MAX", 3)
+    for name in ("a", "b", "goose"):
+        world.robot(name).claim()
+    world.robot("sick").claim(healthy=False)
+    named, any_one = world.submit(labels=["goose"]), world.submit()
+    for job, name in ((named, "goose"), (any_one, "a")):
+        said = waiting(world, job)
+        assert (said.position, said.begins_in_s, [robot.name for robot in said.robots]) == (1, 0.0, [name])
+
+
+def test_a_robot_that_has_another_job_to_take_first_is_not_idle_for_this_one(world: World) -> None:
+    world.robot("goose").claim()
+    world.submit(labels=["goose"])
+    second = world.submit()
+    assert waiting(world, second).position == 2
