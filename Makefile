@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi test-walls chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
+.PHONY: help setup demo test test-pi test-walls test-deploy chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Hundreds of processes start in the tests: with compiled files kept, each takes a third of the processor time to start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -79,6 +79,10 @@ test-walls: image ## the walls and the hostile repositories in engines of our ow
 	@tools/bootstrap.sh python docker gvisor
 	$(PYTEST) -n 0 --walls userns -m "hostile or docker" $(WALLS) $(ARGS)
 	$(PYTEST) -n 0 --walls gvisor -m "hostile or docker" $(WALLS) $(ARGS)
+
+test-deploy: ## deploy/ put into service: behind Caddy as processes, then with Compose (needs caddy, docker-compose, images)
+	@tools/bootstrap.sh python docker web
+	$(PYTEST) -n 0 -m deploy tests/deploy $(ARGS)
 
 image: ## the containers' base image
 	raas-runner image build

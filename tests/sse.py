@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,11 +28,18 @@ class Stream:
         url: Where it is.
         last_id: Sent as `Last-Event-ID`.
         timeout_s: How long to wait for the next byte [s].
+        trust: Whose certificates are good, for https.
     """
 
-    def __init__(self, url: str, last_id: str = "", *, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, url: str, last_id: str = "", *, timeout_s: float = 60.0, trust: ssl.SSLContext | None = None
+    ) -> None:
         parts = urlsplit(url)
-        self._connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+        self._connection = (
+            http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+            if trust is None
+            else http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=trust)
+        )
         self._connection.connect()
         self.socket: socket.socket = self._connection.sock
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})

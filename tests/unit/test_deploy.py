@@ -17,8 +17,14 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "raas-server.service"
 LINE = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", re.MULTILINE)
 
-FOREIGN = {"RAAS_HOST", "POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-"""Names in the example that are the proxy's, PostgreSQL's and boto3's."""
+FOREIGN = {
+    "RAAS_HOST",
+    "POSTGRES_PASSWORD",
+    "COMPOSE_PROJECT_NAME",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+}
+"""Names in the example that are the proxy's, PostgreSQL's, Compose's and boto3's."""
 
 
 @pytest.fixture
