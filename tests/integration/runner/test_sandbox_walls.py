@@ -99,7 +99,9 @@ print("done")
 
 
 def test_devices_and_the_kernels_doors_are_shut(run: Run, runtime: str) -> None:
-    own_kernel = ("unshare", "chroot", "mknod") if runtime else ()  # gVisor's: each to itself
+    own_kernel = (
+        ("unshare", "chroot", "mknod", "ptrace", "io_uring") if runtime else ()
+    )  # gVisor's: each to itself
     done = run(
         f"own_kernel = {own_kernel}\n"
         """
