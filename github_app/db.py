@@ -32,6 +32,9 @@ Rows = TypeVar("Rows", bound=Select[Any])
 Notify = Callable[[str], None]
 
 WRITER_WAIT_S = 30.0
+STATEMENTS_MAX = 4
+"""Connections for single statements. More of them hold one another up: on two cores, eight claims at once are
+a quarter slower over eight connections."""
 BUSY_WAIT_MS = 10_000
 ABANDONED_MS = 60_000
 """PostgreSQL ends a transaction in which nothing happens for so long; none of ours waits for anything."""
@@ -47,7 +50,7 @@ class Database:
     Args:
         url: As SQLAlchemy writes it: `sqlite:////absolute/path` or `postgresql+psycopg://…`.
         notify: Called with every topic that `wake` collected, after the commit.
-        pool_size: Connections kept open for transactions, and as many for single statements (PostgreSQL).
+        pool_size: Connections kept open for transactions (PostgreSQL).
 
     Attributes:
         statements: For single statements that are a transaction each; None on SQLite.
@@ -62,7 +65,7 @@ class Database:
         # one, the round trips for its begin and its end are saved. On SQLite a transaction is one snapshot.
         outside = {} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         self._reading = self.engine.execution_options(**outside)
-        self.statements = None if self.is_sqlite else Statements(url, pool_size)
+        self.statements = None if self.is_sqlite else Statements(url, STATEMENTS_MAX)
         self._notify = notify or (lambda topic: None)
         # SQLite has one writer. Waiting for it inside SQLite would stop every greenlet of the process,
         # the one that holds the transaction included; waiting here lets them run.

@@ -21,6 +21,8 @@ from psycopg.waiting import Ready, Wait
 from sqlalchemy.engine import make_url
 
 CONNECT_WAIT_S = 10
+LOCK_WAIT_MS = 2000
+"""A server that was cut off in a transaction holds its rows longer: they must not keep all connections."""
 PLACE_WAIT_S = 15.0
 """Longest wait for a connection that another greenlet or thread holds [s]."""
 
@@ -61,7 +63,8 @@ class Statements:
         """Execute a statement that gives one row at most, and commit it.
 
         Raises:
-            psycopg.Error: It failed. Where the connection broke it may be committed all the same.
+            psycopg.Error: It failed; an `OperationalError` where it waited too long for a row or a connection,
+                or where the connection broke, and then it may be committed all the same.
         """
         cursor = self._take()
         try:
@@ -90,7 +93,9 @@ class Statements:
 
     def _open(self) -> psycopg.Cursor[Row]:
         try:
-            return _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S).cursor()
+            connection = _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S)
+            connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
+            return connection.cursor()
         except BaseException:
             self._room.release()
             raise

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from github_app import statements as statements_
 from github_app.statements import Statements
 
 pytestmark = pytest.mark.postgres
@@ -74,6 +75,20 @@ def test_one_that_breaks_during_a_statement_makes_room_for_another(statements: S
     for _ in range(5):  # more often than there are places
         with pytest.raises(psycopg.OperationalError):
             statements.row("SELECT pg_terminate_backend(pg_backend_pid())", {})
+    assert backend(statements)
+
+
+def test_a_row_that_somebody_holds_keeps_no_connection(
+    statements: Statements, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statements_, "LOCK_WAIT_MS", 50)
+    with psycopg.connect(postgres_url.replace("+psycopg", "")) as holder:
+        holder.execute("CREATE TABLE held AS SELECT 1 AS number")
+        holder.commit()
+        holder.execute("UPDATE held SET number = 2")
+        with pytest.raises(psycopg.OperationalError):
+            statements.row("UPDATE held SET number = 3 RETURNING number", {})
+        holder.execute("DROP TABLE held")
     assert backend(statements)
 
 
