@@ -63,7 +63,7 @@ class Statements:
         """Execute a statement that gives one row at most, and commit it.
 
         Raises:
-            psycopg.Error: It failed; an `OperationalError` where it waited too long for a row or a connection,
+            psycopg.Error: It failed; an `OperationalError` where it waited too long for a row or connection,
                 or where the connection broke, and then it may be committed all the same.
         """
         cursor = self._take()
