@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from github_app import leaderboard
@@ -48,8 +49,8 @@ class BestsBefore:
         """Go on where it stopped; whether that was the last step."""
         begun = session.get(Fact, FACT, with_for_update=True)
         if begun is None:
-            last = session.scalar(select(func.max(Job.id))) or 0
-            begun = session.merge(Fact(name=FACT, value=json.dumps({"done": 0, "last": last})))
+            self._begin(session)
+            begun = session.get_one(Fact, FACT, with_for_update=True)
         at: dict[str, int] = json.loads(begun.value)
         until = min(at["done"] + self._step, at["last"])
         jobs = (
@@ -62,3 +63,10 @@ class BestsBefore:
             leaderboard.note(session, job)
         begun.value = json.dumps({**at, "done": until})
         return until == at["last"]
+
+    def _begin(self, session: Session) -> None:
+        """Several processes start at once: the first one's word holds."""
+        insert = sqlite.insert if self._db.is_sqlite else postgresql.insert
+        last = session.scalar(select(func.max(Job.id))) or 0
+        fact = {"name": FACT, "value": json.dumps({"done": 0, "last": last})}
+        session.execute(insert(Fact).values(fact).on_conflict_do_nothing(index_elements=[Fact.name]))
