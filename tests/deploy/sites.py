@@ -110,9 +110,9 @@ def processes(scratch: Path) -> Iterator[Site]:
         _wait(lambda: authority.exists() and _ready(url, authority), (scratch / "caddy.log").read_text)
         yield Site(url, authority, (sys.executable,), server.environment)
     finally:
+        server.close()
         proxy.terminate()
         proxy.wait(20)
-        server.close()
 
 
 @contextmanager
