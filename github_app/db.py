@@ -132,8 +132,14 @@ class Database:
             command.downgrade(_alembic(connection), revision)
 
     def revisions(self) -> tuple[str | None, str]:
-        """The revision the tables are at (None: empty database), and the one this software wants."""
+        """The revision the tables are at (None: empty database), and the one this software wants.
+
+        Raises:
+            DatabaseError: The database cannot hold every text.
+        """
         with self.engine.connect() as connection:
+            if not self.is_sqlite:
+                _refuse_other_encodings(connection)
             current = MigrationContext.configure(connection).get_current_revision()
             head = ScriptDirectory.from_config(_alembic(connection)).get_current_head()
         if head is None:
@@ -159,6 +165,15 @@ def _alembic(connection: Connection) -> Config:
     return config
 
 
+def _refuse_other_encodings(connection: Connection) -> None:
+    name = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if name != "UTF8":
+        raise DatabaseError(
+            f"the database's encoding is {name}, which cannot hold what people write; make one by"
+            " CREATE DATABASE raas ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0"
+        )
+
+
 def _refuse_newer(connection: Connection) -> None:
     script = ScriptDirectory.from_config(_alembic(connection))
     current = MigrationContext.configure(connection).get_current_revision()
@@ -176,7 +191,7 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
         pool_use_lifo=True,  # the connection used last has its statements prepared and its caches warm
         max_overflow=pool_size,
         pool_timeout=15,
-        connect_args={"connect_timeout": 10},
+        connect_args={"connect_timeout": 10, "client_encoding": "utf8"},
     )
 
     @event.listens_for(engine, "connect")

@@ -8,13 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from dying import Command, Place
 from postgres import Cluster
 from server_world import MakeSettings, job_request
-from sqlalchemy import MetaData, insert, inspect, select, text
+from sqlalchemy import MetaData, insert, inspect, make_url, select, text
 
 from github_app import migrations, queue, serving
 from github_app.columns import Base, UtcDateTime
@@ -204,6 +205,21 @@ def test_tables_that_a_newer_software_made_are_left_alone(empty: Database) -> No
         empty.upgrade()
     with pytest.raises(DatabaseError, match="install the newer one"):
         empty.refuse_newer()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_text_is_refused(postgres: Cluster, encoding: str) -> None:
+    url = postgres.database()
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0".encode()
+        )
+    database = Database(make_url(url).set(database=name).render_as_string(hide_password=False))
+    with pytest.raises(DatabaseError, match=f"encoding is {encoding}.*ENCODING 'UTF8'"):
+        database.revisions()
+    database.close()
 
 
 @pytest.mark.postgres
