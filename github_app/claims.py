@@ -8,7 +8,7 @@ so a claim is one look at the head of each lane it serves and one atomic `UPDATE
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -213,6 +213,11 @@ def parts(lane: str) -> tuple[frozenset[str], frozenset[str]]:
     words = lane.split(",") if lane else []
     refused = frozenset(word[1:] for word in words if word.startswith("!"))
     return frozenset(word for word in words if not word.startswith("!")), refused
+
+
+def named_labels(lanes: Iterable[str]) -> frozenset[str]:
+    """The labels that any of the lanes asks for or refuses: robots differ by no others."""
+    return frozenset(label for lane in lanes for part in parts(lane) for label in part)
 
 
 def _lanes_in_order(session: Session, served: frozenset[str]) -> list[str]:

@@ -145,7 +145,7 @@ class Lanes:
 
     def _kinds(self, lanes: Iterable[str]) -> list[frozenset[str]]:
         """All robots; as one those that no lane seen so far tells apart."""
-        named = frozenset(label for lane in lanes for part in claims.parts(lane) for label in part)
+        named = claims.named_labels(lanes)
         if self._robots is None or not named <= self._named:
             self._named |= named
             self._robots = roster.kinds(self._session, self._named)

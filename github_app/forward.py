@@ -185,17 +185,12 @@ def play(
     return turns | line.never()
 
 
-def named_labels(lanes: Collection[str]) -> frozenset[str]:
-    """The labels that any of the lanes asks for or refuses: robots differ by no others."""
-    return frozenset(label for lane in lanes for part in claims.parts(lane) for label in part)
-
-
 def _worth_playing(seats: Iterable[Seat], lanes: Collection[str], jobs: int) -> list[_Seated]:
     """When robots are free, what they serve, their tags; of those that serve the same, as many as may matter.
 
     Two thousand robots and three jobs: all but a few of them would only be looked at.
     """
-    named = named_labels(lanes)
+    named = claims.named_labels(lanes)
     kinds: defaultdict[frozenset[str], list[tuple[float, float | None]]] = defaultdict(list)
     for seat in seats:
         kinds[seat.labels & named].append((seat.free_in_s, seat.tag))

@@ -29,7 +29,7 @@ from github_app import claims, newcomers, roster
 from github_app.aside import aside
 from github_app.columns import is_live, is_queued
 from github_app.fairness import Lanes
-from github_app.forward import SPARE_ROBOTS, Queued, Seat, Turn, named_labels, play
+from github_app.forward import SPARE_ROBOTS, Queued, Seat, Turn, play
 from github_app.models import Job
 from github_app.newcomers import Expected
 from github_app.usage import ASKED_S, Live, Usage, learn
@@ -156,7 +156,7 @@ class Outlook:
 
     def _enough(self, lanes: Collection[str]) -> list[tuple[int, frozenset[str]]]:
         """Number and labels of the fit robots, but no more idle ones of a kind than a play looks at."""
-        named = named_labels(lanes)
+        named = claims.named_labels(lanes)
         idle: Counter[frozenset[str]] = Counter()
         found = []
         for robot, number, labels in self._robots:

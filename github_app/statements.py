@@ -54,7 +54,8 @@ class Statements:
     def __init__(self, url: str, size: int) -> None:
         parsed = make_url(url).set(drivername="postgresql")
         self._dsn = parsed.render_as_string(hide_password=False)
-        self._room = threading.Semaphore(size)
+        self._size = size
+        self._open = 0
         self._idle: list[psycopg.Cursor[Row]] = []
         self._returned = threading.Condition()
         self._waiting = 0
@@ -80,47 +81,50 @@ class Statements:
         """The connection used last: its statements are prepared and its caches are warm."""
         while True:
             try:
-                cursor = self._idle.pop()
+                cursor = self._idle.pop()  # nearly always there, and no lock is needed for it
             except IndexError:
-                if self._room.acquire(blocking=False):
-                    return self._open()
-                self._wait()
+                if self._may_connect():
+                    return self._connect()
                 continue
             if not hung_up(cursor.connection):
                 return cursor
             cursor.connection.close()
             self._give_back(cursor)
 
-    def _open(self) -> psycopg.Cursor[Row]:
-        try:
-            connection = _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S)
-            connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
-            return connection.cursor()
-        except BaseException:
-            self._room.release()
-            raise
-
-    def _wait(self) -> None:
-        """Until there is a connection again, or room for one."""
+    def _may_connect(self) -> bool:
+        """Wait for a connection, or room for one; whether there is room, which is taken then."""
         with self._returned:
             self._waiting += 1
             try:
-                came = self._returned.wait_for(lambda: self._idle or self._room_left(), PLACE_WAIT_S)
+                came = self._returned.wait_for(lambda: self._idle or self._open < self._size, PLACE_WAIT_S)
             finally:
                 self._waiting -= 1
-        if not came:
-            raise psycopg.OperationalError("all connections are busy")
+            if not came:
+                raise psycopg.OperationalError("all connections are busy")
+            if self._idle:
+                return False
+            self._open += 1
+            return True
 
-    def _room_left(self) -> bool:
-        if left := self._room.acquire(blocking=False):
-            self._room.release()
-        return left
+    def _connect(self) -> psycopg.Cursor[Row]:
+        try:
+            connection = _Connection.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_WAIT_S)
+            connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
+        except BaseException:
+            self._make_room()
+            raise
+        return connection.cursor()
+
+    def _make_room(self) -> None:
+        with self._returned:
+            self._open -= 1
+            self._returned.notify()
 
     def _give_back(self, cursor: psycopg.Cursor[Row]) -> None:
         if cursor.connection.closed:
-            self._room.release()
-        else:
-            self._idle.append(cursor)
+            self._make_room()
+            return
+        self._idle.append(cursor)
         if self._waiting:
             with self._returned:
                 self._returned.notify()
