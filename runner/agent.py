@@ -24,13 +24,13 @@ from runner.assignment import Assignment, State
 from runner.client import Claimed, Client, RefusedError, ServerError
 from runner.courier import Courier
 from runner.delivery import Delivery, deliver
+from runner.engine_errors import SandboxError
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
 from runner.program import Tools
 from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, Heartbeat, LogChunk, RobotReport
 from runner.pulse import chunk
 from runner.recovery import recover
-from runner.sandbox import SandboxError
 from runner.sessions import SessionError
 
 POLL_S = min(30.0, WAIT_MAX_S)

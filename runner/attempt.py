@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from runner import workspace
 from runner.client import ConflictError, RefusedError, ServerError, UnreachableError
 from runner.dependencies import Installer, InstallError, Order, Packages
+from runner.engine_errors import SandboxError
 from runner.execution import execute
 from runner.happenings import Kind
 from runner.held import Phase
@@ -27,7 +28,7 @@ from runner.program import Desk, Plan, Tools
 from runner.protocol import Annotation, Conclusion, Finish
 from runner.repo_config import RepoConfig
 from runner.results import Stop, sentence
-from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.sandbox import ArtifactsVolume
 from runner.server import JobServer
 from runner.workspace import Source, SourceError
 

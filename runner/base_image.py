@@ -25,7 +25,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.sandbox import Engine, SandboxError
+from runner.engine_errors import SandboxError
+from runner.sandbox import Engine
 
 REPOSITORY = "raas-base"
 PACKAGES_REPOSITORY = "raas-packages"

@@ -22,9 +22,10 @@ from runner.agent import Agent
 from runner.client import Client, ServerError
 from runner.completion import completion
 from runner.doctor import examine
+from runner.engine_errors import SandboxError
 from runner.held import BusyError, Store
 from runner.program import Tools
-from runner.sandbox import Engine, SandboxError
+from runner.sandbox import Engine
 from runner.settings import CONFIG_VARIABLE, Settings, SettingsError
 from runner.trial import job_uid
 from runner.watchdog import Watchdog

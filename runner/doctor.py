@@ -14,7 +14,8 @@ from raas_gym.version import __version__
 from runner import base_image, settings, trial
 from runner.agent import FREE_BYTES_MIN
 from runner.client import Client, ServerError
-from runner.sandbox import Engine, SandboxError
+from runner.engine_errors import SandboxError
+from runner.sandbox import Engine
 from runner.settings import Settings, SettingsError
 from runner.trial import TrialError
 

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from runner.engine_errors import SandboxError
 from runner.happenings import Happenings, Kind
 from runner.hardening import ContainerSpec, Exit
 from runner.joblog import JobLog
 from runner.results import Ran, Stop
-from runner.sandbox import Engine, Job, SandboxError
+from runner.sandbox import Engine, Job
 
 GRACE_S = 2
 """Between asking a program to end and ending it [s]."""

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from runner.engine_errors import SandboxError
 from runner.hardening import spare_cpus
 from runner.package_index import IndexSettings
-from runner.sandbox import SandboxError
 
 PIP = "pip"
 """In the place of a URL: what this machine's pip uses."""

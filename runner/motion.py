@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from runner.engine_errors import SandboxError
 from runner.execution import execute
 from runner.hardening import ContainerSpec
 from runner.program import Desk, Plan, Tools
 from runner.protocol import Finish
 from runner.results import Outcome, Ran, Stop
-from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.sandbox import ArtifactsVolume
 from runner.server import JobServer
 from runner.sessions import SessionError, Sessions
 from runner.workspace import Source

@@ -180,9 +180,9 @@ def run(folder: Path, sessions: int, out: Path | None, timeout_s: float | None, 
     try:
         # the other commands need neither Docker's library nor its half second
         from runner import local, local_report  # noqa: PLC0415
+        from runner.engine_errors import SandboxError  # noqa: PLC0415
         from runner.local_host import LocalError  # noqa: PLC0415
         from runner.local_server import LocalServer  # noqa: PLC0415
-        from runner.sandbox import SandboxError  # noqa: PLC0415
     except ImportError as error:
         _fail(f"{error.name} is missing: pip install 'raas-gym[cli]'", UNUSABLE)
 

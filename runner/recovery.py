@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from raas_gym.control import SessionSummary
 from runner.client import Client
 from runner.delivery import give_back
+from runner.engine_errors import SandboxError
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
 from runner.program import Tools
 from runner.repo_config import RepoConfig
 from runner.results import Outcome, Ran, Stop
-from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.sandbox import ArtifactsVolume
 from runner.sessions import Sessions
 from runner.workspace import Source
 from runner.wrapup import Evidence, wrap_up

@@ -201,13 +201,16 @@ def _crashed(outcome: Outcome) -> Verdict | None:
         return None
     if code in _SHELL and not any(session.steps for session in outcome.sessions):
         return Conclusion.FAILURE, _SHELL[code]
-    return Conclusion.FAILURE, _crash(code, outcome.log)
+    return Conclusion.FAILURE, _crash(code, outcome)
 
 
-def _crash(code: int, log: str) -> str:
-    if (found := traceback(log)) is not None:
+def _crash(code: int, outcome: Outcome) -> str:
+    if (found := traceback(outcome.log)) is not None:
         place = f" ({found.path} line {found.line})" if found.path else ""
         return f"The program crashed: {one_line(found.error)[:_SENTENCE_MAX]}{place}."
+    if code == 128 + signal.SIGKILL:
+        limit = outcome.limits.memory_bytes >> 20
+        return f"The program was killed (SIGKILL), as the kernel does beyond {limit} MB of memory."
     if code > 128:
         return f"The program was ended by signal {_signal(code - 128)}; its log may say why."
     return f"The program ended with exit status {code}; its log may say why."

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -26,24 +27,17 @@ from docker.types import LogConfig, Mount, Ulimit
 from docker.utils.socket import frames_iter
 
 from runner import hardening
+from runner.engine_errors import SandboxError, check_socket, engine_errors, explained
 from runner.hardening import ARTIFACTS_DIR, SESSION_DIR, SOURCE_DIR, ContainerSpec, Exit, Limits
 
 OWNER_LABEL = "raas.owner"
 JOB_LABEL = "raas.job"
 KEEPER_LIMITS = Limits(memory_bytes=128 * hardening.MIB, pids=64, tmp_bytes=hardening.MIB)
 """Sleeping takes nothing, but runc itself starts inside these walls, with a dozen threads."""
-
-
-class SandboxError(Exception):
-    """Docker is missing or failed; the message says what to do.
-
-    Attributes:
-        code: `missing`, `permission`, `stopped`, `image` or `engine`.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+ALL_REMEMBERED = 1
+"""Seconds since the epoch: of the events that the engine keeps, every one."""
+OOM_LATE_S = 5
+"""After the end of a container, how long the engine may take to tell that the kernel killed it for memory."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +56,11 @@ class Engine:
     """
 
     def __init__(self, timeout_s: int = 120) -> None:
-        _check_socket(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+        check_socket(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
         try:
             self._client = docker.from_env(timeout=timeout_s)
         except DockerException as error:
-            raise _explained(error) from error
+            raise explained(error) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -78,7 +72,7 @@ class Engine:
         Raises:
             SandboxError: It does not.
         """
-        with _engine_errors():
+        with engine_errors():
             self._client.ping()
 
     def takes_calls(self) -> bool:
@@ -91,7 +85,7 @@ class Engine:
 
     def info(self) -> dict[str, Any]:
         """What the engine says of itself and its host."""
-        with _engine_errors():
+        with engine_errors():
             return dict(self._client.info())
 
     # images
@@ -99,7 +93,7 @@ class Engine:
     def image_id(self, tag: str) -> str | None:
         """The digest of the image called `tag`, or None where there is none."""
         try:
-            with _engine_errors():
+            with engine_errors():
                 return str(self._client.images.get(tag).id)
         except SandboxError as error:
             if isinstance(error.__cause__, ImageNotFound):
@@ -108,7 +102,7 @@ class Engine:
 
     def images(self, repository: str) -> dict[str, int]:
         """Tags of `repository` and their sizes in bytes."""
-        with _engine_errors():
+        with engine_errors():
             found = self._client.images.list(name=repository)
         return {tag: int(image.attrs["Size"]) for image in found for tag in image.tags}
 
@@ -122,12 +116,12 @@ class Engine:
 
     def import_rootfs(self, archive: Path, repository: str, tag: str) -> None:
         """Make an image of a root file system in a tar file."""
-        with _engine_errors():
+        with engine_errors():
             self._client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
 
     def build(self, context: Path, tag: str, args: dict[str, str], say: Callable[[str], None]) -> None:
         """Build `context/Dockerfile` without network; `say` gets the engine's lines."""
-        with _engine_errors():
+        with engine_errors():
             lines = self._client.api.build(
                 path=str(context),
                 tag=tag,
@@ -146,7 +140,7 @@ class Engine:
     def remove_image(self, tag: str) -> bool:
         """Remove an image; False where a container still uses it."""
         try:
-            with _engine_errors():
+            with engine_errors():
                 self._client.images.remove(tag)
         except SandboxError:
             return False
@@ -160,7 +154,7 @@ class Engine:
         """An empty artifacts volume, held by its keeper; of the job called `name`, or made for `job`."""
         labels = {OWNER_LABEL: spec_owner, JOB_LABEL: job or name}
         name = f"raas-{spec_owner}-{name}"
-        with _engine_errors():
+        with engine_errors():
             self._client.volumes.create(
                 name, driver="local", driver_opts=hardening.volume_options(limits), labels=labels
             )
@@ -184,7 +178,7 @@ class Engine:
             mounts.append(Mount(place, str(folder), type="bind", read_only=True))
         if spec.volume is not None:
             mounts.append(Mount(ARTIFACTS_DIR, spec.volume, type="volume", no_copy=True))
-        with _engine_errors():
+        with engine_errors():
             container = self._client.containers.create(
                 spec.image,
                 spec.command,
@@ -201,7 +195,7 @@ class Engine:
         """Remove every container and volume of `owner` but those of the jobs in `keep`; their names."""
         label: dict[str, Any] = {"label": f"{OWNER_LABEL}={owner}"}
         removed = []
-        with _engine_errors():
+        with engine_errors():
             for container in self._client.containers.list(all=True, filters=label):
                 if container.labels.get(JOB_LABEL) not in keep:
                     removed.append(str(container.name))
@@ -216,25 +210,25 @@ class Engine:
     def stop_jobs(self, owner: str, job: str) -> None:
         """End the containers of `job`, but for its keeper."""
         for container in self._of_job(owner, job):
-            with _engine_errors(), contextlib.suppress(NotFound):
+            with engine_errors(), contextlib.suppress(NotFound):
                 container.stop(timeout=0)
 
     def find_volume(self, owner: str, job: str) -> ArtifactsVolume | None:
         """The artifacts volume of `job`, where its keeper still runs."""
         name = f"raas-{owner}-{job}"
-        with _engine_errors():
+        with engine_errors():
             keepers = self._client.containers.list(filters={"name": f"^/?{name}-keeper$"})
         return ArtifactsVolume(name, keepers[0], self._client) if keepers else None
 
     def last_exit(self, owner: str, job: str) -> Exit | None:
         """How the latest container of `job` ended, where it is still there and has ended by itself."""
         latest = next(iter(self._of_job(owner, job)), None)
-        return _exit(latest) if latest is not None and latest.status == "exited" else None
+        return _exit(latest, self._client, 1) if latest is not None and latest.status == "exited" else None
 
     def _of_job(self, owner: str, job: str) -> list[Container]:
         """The containers of `job` but for its keeper, the latest first."""
         labels: dict[str, Any] = {"label": [f"{OWNER_LABEL}={owner}", f"{JOB_LABEL}={job}"]}
-        with _engine_errors():
+        with engine_errors():
             found = self._client.containers.list(all=True, filters=labels)
         return [container for container in found if not str(container.name).endswith("-keeper")]
 
@@ -249,13 +243,13 @@ class ArtifactsVolume:
 
     def read_tar(self) -> Iterator[bytes]:
         """The content as a tar stream. Untrusted: names, kinds and sizes are the job's own doing."""
-        with _engine_errors():
+        with engine_errors():
             stream, _ = self._keeper.get_archive(ARTIFACTS_DIR)
             yield from stream
 
     def remove(self) -> None:
         """Drop the content."""
-        with _engine_errors():
+        with engine_errors():
             _remove(self._keeper)
             with contextlib.suppress(NotFound):
                 self._client.volumes.get(self.name).remove(force=True)
@@ -267,21 +261,22 @@ class Job:
     def __init__(self, container: Container, client: docker.DockerClient) -> None:
         self._container = container
         self._client = client
+        self._told_to_end = False
 
     def output(self) -> Iterator[bytes]:
         """Attach to the output (both streams as written). Call before `start`; ends with the container."""
-        with _engine_errors():
+        with engine_errors():
             wanted = {"stdout": 1, "stderr": 1, "stream": 1, "logs": 0}
             return _frames(self._client.api.attach_socket(str(self._container.id), wanted))
 
     def start(self) -> None:
         """Let it run."""
-        with _engine_errors():
+        with engine_errors():
             self._container.start()
 
     def wait(self) -> Exit:
         """Until it has ended, however long that takes."""
-        with _engine_errors():
+        with engine_errors():
             while True:
                 try:
                     self._container.wait(timeout=60)
@@ -290,7 +285,7 @@ class Job:
                     if "timed out" not in str(error):
                         raise
             self._container.reload()
-            return _exit(self._container)
+            return _exit(self._container, self._client, 0 if self._told_to_end else OOM_LATE_S)
 
     def usage(self) -> Usage | None:
         """Processes and memory at this moment, or None where it has ended."""
@@ -303,17 +298,19 @@ class Job:
 
     def stop(self, grace_s: int) -> None:
         """Ask it to end, and end it after `grace_s`."""
-        with _engine_errors(), contextlib.suppress(NotFound):
+        self._told_to_end = True
+        with engine_errors(), contextlib.suppress(NotFound):
             self._container.stop(timeout=grace_s)
 
     def kill(self) -> None:
         """End it now."""
-        with contextlib.suppress(SandboxError), _engine_errors():
+        self._told_to_end = True
+        with contextlib.suppress(SandboxError), engine_errors():
             self._container.kill()
 
     def remove(self) -> None:
         """End it if need be, and leave nothing of it."""
-        with _engine_errors():
+        with engine_errors():
             _remove(self._container)
 
 
@@ -327,9 +324,29 @@ def _options(limits: Limits) -> dict[str, Any]:
     }
 
 
-def _exit(container: Container) -> Exit:
+def _exit(container: Container, client: docker.DockerClient, patience_s: int) -> Exit:
     state = container.attrs["State"]
-    return Exit(int(state["ExitCode"]), bool(state["OOMKilled"]))
+    code, out_of_memory = int(state["ExitCode"]), bool(state["OOMKilled"])
+    if code == 128 + signal.SIGKILL and not out_of_memory:
+        out_of_memory = _oom_told_late(container, client, patience_s)
+    return Exit(code, out_of_memory)
+
+
+def _oom_told_late(container: Container, client: docker.DockerClient, patience_s: int) -> bool:
+    """Whether the engine has told, or tells within `patience_s`, that the kernel killed for memory.
+
+    containerd tells of the kill and of the end from two threads. Where the end comes first, Docker has put
+    down the container's state by then and gives the kill as an event alone.
+    """
+    events = client.api.events(
+        since=ALL_REMEMBERED,
+        until=int(time.time()) + patience_s,
+        filters={"container": container.id, "event": "oom"},
+    )
+    try:
+        return next(iter(events), None) is not None
+    finally:
+        events.close()
 
 
 def _remove(container: Container) -> None:
@@ -358,37 +375,3 @@ def _frames(connection: Any) -> Iterator[bytes]:
         response = connection._response
         response.close()
         connection.close()
-
-
-@contextlib.contextmanager
-def _engine_errors() -> Iterator[None]:
-    try:
-        yield
-    except (DockerException, requests.RequestException) as error:
-        raise _explained(error) from error
-
-
-def _check_socket(host: str) -> None:
-    """The two common reasons, told apart before the SDK wraps them."""
-    path = Path(host.removeprefix("unix://"))
-    if not host.startswith("unix://"):
-        return
-    if not path.exists():
-        raise SandboxError(
-            "missing",
-            "Docker is not installed or not running: install it (Debian: `sudo apt install docker.io`), "
-            "or start it (`sudo systemctl start docker`)",
-        )
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise SandboxError(
-            "permission",
-            "this user may not use Docker: run `sudo usermod -aG docker $USER`, then log in again",
-        )
-
-
-def _explained(error: Exception) -> SandboxError:
-    if isinstance(error, ImageNotFound):
-        return SandboxError("image", "the container image is missing: run `raas-runner image build`")
-    if isinstance(error, APIError):
-        return SandboxError("engine", f"Docker refused: {error.explanation or error}")
-    return SandboxError("stopped", "Docker does not answer: start it (`sudo systemctl start docker`)")

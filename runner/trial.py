@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner.engine_errors import SandboxError
 from runner.execution import execute
 from runner.happenings import Happenings
 from runner.hardening import JOB_UID, ContainerSpec, Limits, shell
 from runner.joblog import JobLog
-from runner.sandbox import Engine, SandboxError
+from runner.sandbox import Engine
 from runner.settings import Settings
 
 TRIAL_S = 60.0

@@ -11,12 +11,13 @@ from raas_gym.control import SessionSummary
 from runner import artifacts
 from runner.artifacts import LOG_NAME, Budget
 from runner.crashes import marks
+from runner.engine_errors import SandboxError
 from runner.held import HeldJob, Store
 from runner.joblog import JobLog
 from runner.protocol import Finish, SessionResult
 from runner.repo_config import RepoConfig
 from runner.results import Outcome, Ran, conclude, session_result
-from runner.sandbox import ArtifactsVolume, SandboxError
+from runner.sandbox import ArtifactsVolume
 from runner.workspace import Source, remove
 
 NOTES_BYTES = 4096

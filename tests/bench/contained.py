@@ -22,7 +22,8 @@ UID = 64000
 def image() -> str | None:
     """The base image, built if need be; None without an engine."""
     from runner import base_image  # noqa: PLC0415 - only where Docker is
-    from runner.sandbox import Engine, SandboxError  # noqa: PLC0415
+    from runner.engine_errors import SandboxError  # noqa: PLC0415
+    from runner.sandbox import Engine  # noqa: PLC0415
 
     try:
         engine = Engine()

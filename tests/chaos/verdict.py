@@ -15,7 +15,7 @@ from tests.chaos.troubles import containers, volumes
 
 ENDS = ("finished", "cancelled", "lost", "refused")
 GAP = b"the output has a gap here"
-KILLED = ("The program was ended by signal 9", "The precheck in simulation failed")
+KILLED = ("The program was killed (SIGKILL)", "The precheck in simulation failed")
 """What a container that we killed looks like to the runner."""
 
 

@@ -70,6 +70,7 @@ def test_success_needs_exit_0_steps_and_every_requirement() -> None:
         (_with(exit=Exit(127, False), sessions=[]), Conclusion.FAILURE, "not found in the image"),
         (_with(exit=Exit(127, False)), Conclusion.FAILURE, "exit status 127; its log may say why"),
         (_with(exit=Exit(137, True)), Conclusion.FAILURE, "more than 1024 MB of memory"),
+        (_with(exit=Exit(137, False)), Conclusion.FAILURE, "as the kernel does beyond 1024 MB"),
         (_with(exit=Exit(0, True)), Conclusion.FAILURE, "memory"),
         (
             _with(stopped=Stop.TIMEOUT, exit=Exit(143, False)),

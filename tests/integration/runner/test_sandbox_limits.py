@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from docker.models.containers import Container
 
 from runner import execution
-from runner.hardening import MIB, spare_cpus
+from runner.hardening import MIB, Exit, spare_cpus
 
 pytestmark = pytest.mark.docker
 
@@ -73,6 +74,26 @@ def test_files_in_memory_are_charged_to_the_program(run: Run, lab: Any) -> None:
     lab.limits = replace(lab.limits, memory_bytes=64 * MIB, tmp_bytes=256 * MIB, artifact_bytes=256 * MIB)
     done = run("open('/tmp/x', 'wb').write(bytes(150 << 20))\n")
     assert done.ran.exit.out_of_memory
+
+
+def test_a_kill_for_memory_that_docker_puts_down_too_late(
+    run: Run, lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """containerd may tell of it after the end; the container's state then never has it, an event does."""
+    reload = Container.reload
+
+    def late(container: Container) -> None:
+        reload(container)
+        container.attrs["State"]["OOMKilled"] = False
+
+    monkeypatch.setattr(Container, "reload", late)
+    lab.limits = replace(lab.limits, memory_bytes=64 * MIB)
+    assert run("b = b'x' * (150 << 20)\n").ran.exit.out_of_memory
+
+
+def test_a_program_that_kills_itself_used_no_memory(run: Run) -> None:
+    done = run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    assert done.ran.exit == Exit(137, out_of_memory=False)
 
 
 def test_output_is_read_at_a_bounded_rate(run: Run, lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
