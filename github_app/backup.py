@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from github_app import credentials
+from github_app import credentials, numbering
 from github_app.config import SECRET_KEY_FILE, Settings
 from github_app.db import Database, DatabaseError, lock_data_dir
 from github_app.moves import utc_now
@@ -72,8 +72,13 @@ def make(settings: Settings, target: Path) -> list[str]:
     return done
 
 
-def restore(settings: Settings, source: Path) -> list[str]:
+def restore(settings: Settings, source: Path, first_job: int | None = None) -> list[str]:
     """Put a backup back into an empty data directory and, where it is one, an empty PostgreSQL database.
+
+    Args:
+        settings: Those of the server to be.
+        source: The backup.
+        first_job: The least number of the next job (`numbering.leave_gap`).
 
     Returns:
         What was done, a sentence each.
@@ -100,6 +105,7 @@ def restore(settings: Settings, source: Path) -> list[str]:
             new, _ = _copy_files(source / ARTIFACTS, artifacts)
             done.append(f"artifacts: {new}")
         done.append(_copy_keys(source, settings.data_dir))
+        done.append(_number_on(settings, first_job))
     return done
 
 
@@ -166,6 +172,16 @@ def _restore_postgresql(settings: Settings, source: Path) -> str:
         raise BackupError("the database has tables already; restore into an empty one (`createdb`)")
     _postgresql("pg_restore", settings, "--no-owner", "--exit-on-error", str(source / POSTGRESQL_COPY))
     return f"PostgreSQL: {(source / POSTGRESQL_COPY).stat().st_size} bytes read"
+
+
+def _number_on(settings: Settings, first_job: int | None) -> str:
+    database = Database(settings.database_url)
+    try:
+        with database.write() as session:
+            first = numbering.leave_gap(session, first_job)
+    finally:
+        database.close()
+    return f"jobs: the next is number {first}, so that none given since the backup is given again"
 
 
 def _postgresql(program: str, settings: Settings, *arguments: str) -> None:

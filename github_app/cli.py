@@ -143,12 +143,17 @@ def make_backup(ctx: click.Context, target: Path) -> None:
 
 @main.command("restore")
 @click.argument("source", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--first-job",
+    type=click.IntRange(min=1),
+    help="Least number of the next job, where there were more jobs since the backup than before it.",
+)
 @click.pass_context
-def restore_backup(ctx: click.Context, source: Path) -> None:
+def restore_backup(ctx: click.Context, source: Path, first_job: int | None) -> None:
     """Put a backup back, into an empty data directory and database; then `upgrade` and `serve`."""
     from github_app import backup  # noqa: PLC0415
 
-    for line in backup.restore(settings_of(ctx), source):
+    for line in backup.restore(settings_of(ctx), source, first_job):
         click.echo(line)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from github_app import allowance, fairness
+from github_app import allowance, fairness, numbering
 from github_app.db import Database
 from github_app.jobs import EventKind, Status
 from github_app.models import Job, Repository
@@ -107,6 +107,7 @@ def submit(
     del values["refusal"]
     robot_s = request.timeout_s * request.sessions
     values.update(
+        numbering.given(session),
         owner=owner,
         labels=sorted(set(request.labels)),
         lane=lane,

@@ -63,7 +63,7 @@ def test_there_and_back(two_settings: tuple[Settings, Settings], tmp_path: Path)
     assert "artifacts: 0 new, 1 were there" in second
     application.close(app)
 
-    backup.restore(there, target)
+    assert "jobs: the next is number 1004" in " ".join(backup.restore(there, target))
     assert (there.data_dir / "secret.key").read_text() == (here.data_dir / "secret.key").read_text()
     assert (there.data_dir / "github-app.json").stat().st_mode & 0o777 == 0o600
     again = application.create_app(there)
@@ -77,9 +77,22 @@ def test_there_and_back(two_settings: tuple[Settings, Settings], tmp_path: Path)
         f"{PREFIX}/claim", headers=robot.headers, json={}
     )  # the token is known there too
     assert elsewhere.status_code != 401
+    assert [World(again).submit() for _ in range(2)] == [1004, 1005], "no number is given to two jobs"
     application.close(again)
     with pytest.raises(BackupError, match="restore into an empty"):
         backup.restore(there, target)
+
+
+def test_where_more_came_since_the_backup_than_before_it(
+    two_settings: tuple[Settings, Settings], tmp_path: Path
+) -> None:
+    here, there = two_settings
+    upgraded(here)
+    backup.make(here, tmp_path / "copy")
+    assert "number 7000," in backup.restore(there, tmp_path / "copy", first_job=7000)[-1]
+    app = application.create_app(there)
+    assert World(app).submit() == 7000
+    application.close(app)
 
 
 def test_an_unfinished_backup_is_refused(make_settings: MakeSettings, tmp_path: Path) -> None:
