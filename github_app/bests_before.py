@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from github_app import leaderboard
@@ -66,7 +65,7 @@ class BestsBefore:
 
     def _begin(self, session: Session) -> None:
         """Several processes start at once: the first one's word holds."""
-        insert = sqlite.insert if self._db.is_sqlite else postgresql.insert
         last = session.scalar(select(func.max(Job.id))) or 0
         fact = {"name": FACT, "value": json.dumps({"done": 0, "last": last})}
-        session.execute(insert(Fact).values(fact).on_conflict_do_nothing(index_elements=[Fact.name]))
+        new = Database.insert(session, Fact).values(fact)
+        session.execute(new.on_conflict_do_nothing(index_elements=[Fact.name]))

@@ -14,16 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql import Select
 
 from github_app.statements import Statements, hung_up
@@ -115,6 +116,13 @@ class Database:
             return statement
         entity = statement.column_descriptions[0]["entity"]
         return statement.with_for_update(skip_locked=True, of=entity)
+
+    @staticmethod
+    def insert(session: Session, table: type[DeclarativeBase] | Table) -> postgresql.Insert:
+        """An INSERT that may say ON CONFLICT, which SQLAlchemy has in each database's own dialect only."""
+        if session.get_bind().dialect.name == "sqlite":
+            return cast("postgresql.Insert", sqlite.insert(table))  # the same methods
+        return postgresql.insert(table)
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables to the newest form (or to `revision`). Repeating it changes nothing.

@@ -21,22 +21,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Select, case, func, insert, literal_column, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy import ColumnElement, Select, case, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from github_app import claims, roster
 from github_app.columns import is_queued
+from github_app.db import Database
 from github_app.models import Job, Owner
 
 
 def lock_owner(session: Session, owner: str) -> None:
     """Make this owner's submissions follow one another until the end of the transaction."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(postgresql_insert(Owner).values(login=owner).on_conflict_do_nothing())
-        session.execute(select(Owner.login).where(Owner.login == owner).with_for_update())
-    elif session.get(Owner, owner) is None:  # a writer of SQLite is alone
-        session.execute(insert(Owner).values(login=owner, latest_tag=0.0))
+    new = Database.insert(session, Owner).values(login=owner)
+    session.execute(new.on_conflict_do_nothing(index_elements=[Owner.login]))
+    session.execute(select(Owner.login).where(Owner.login == owner).with_for_update())
 
 
 def queued_of(session: Session, owner: str) -> int:

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from typing import cast
 
 from sqlalchemy import Table
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from github_app.db import Database, DatabaseError
 from github_app.models import Delivery
@@ -125,12 +123,12 @@ class Intake:
     def _commit(self, group: list[_Ticket]) -> None:
         now = datetime.now(UTC)
         rows = [_row(ticket.arrival, now) for ticket in group]
-        insert = sqlite_insert if self._database.is_sqlite else postgresql_insert
-        # The table, not the class: the ORM would look at every row, which costs as much as storing it.
-        statement = insert(_TABLE).on_conflict_do_nothing(index_elements=[_TABLE.c.guid])
         try:
             with self._database.write() as session:
-                fresh = set(session.connection().scalars(statement.returning(_TABLE.c.guid), rows))
+                # The table, not the class: the ORM would look at every row, which costs as much as storing.
+                new = Database.insert(session, _TABLE)
+                new = new.on_conflict_do_nothing(index_elements=[_TABLE.c.guid])
+                fresh = set(session.connection().scalars(new.returning(_TABLE.c.guid), rows))
                 if any(ticket.arrival.outcome is None for ticket in group):
                     self._database.wake(session, "deliveries")
         except Exception as error:  # whatever it is, everybody who waits has to hear of it

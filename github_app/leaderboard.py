@@ -15,11 +15,11 @@ from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from github_app import policy, services, tasks
 from github_app.comparison import SIMULATED
+from github_app.db import Database
 from github_app.models import Best, Job, Repository, Runner
 from github_app.policy import Viewer
 from github_app.tasks import Task
@@ -84,9 +84,7 @@ def _keep_better(session: Session, task: Task, plant: str, job: Job, score: floa
         "rank": task.rank(score),
         "job_id": job.id,
     }
-    on_sqlite = session.get_bind().dialect.name == "sqlite"
-    insert: Any = sqlite.insert if on_sqlite else postgresql.insert
-    fresh = insert(Best).values(values)
+    fresh = Database.insert(session, Best).values(values)
     better = {name: fresh.excluded[name] for name in ("score", "rank", "job_id")}
     session.execute(
         fresh.on_conflict_do_update(

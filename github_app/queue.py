@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from github_app import allowance, fairness, numbering
@@ -116,9 +114,9 @@ def submit(
         created_at=now,
         next_report_at=now,
     )
-    insert_ = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    statement = insert_(Job).values(values).on_conflict_do_nothing(index_elements=[Job.trigger_key])
-    job_id = session.execute(statement.returning(Job.id)).scalar_one_or_none()
+    new = Database.insert(session, Job).values(values)
+    new = new.on_conflict_do_nothing(index_elements=[Job.trigger_key])
+    job_id = session.execute(new.returning(Job.id)).scalar_one_or_none()
     if job_id is None:
         return session.scalars(same).unique().one()  # another owner's, in this moment
     job = session.get_one(Job, job_id)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from github_app.db import Database
@@ -77,11 +75,10 @@ class RateLimits:
         return None
 
     def _locked(self, session: Session, installation: int) -> RateLimit:
-        insert = sqlite_insert if self._db.is_sqlite else postgresql_insert
-        new = insert(RateLimit).values(
+        new = Database.insert(session, RateLimit).values(
             installation_id=installation, minute=0, minute_writes=0, hour=0, hour_writes=0
         )
-        session.execute(new.on_conflict_do_nothing(index_elements=["installation_id"]))
+        session.execute(new.on_conflict_do_nothing(index_elements=[RateLimit.installation_id]))
         return session.get_one(RateLimit, installation, with_for_update=True)
 
 

@@ -14,8 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from github_app.db import Database
@@ -89,12 +87,10 @@ def pause(tries: int, most: timedelta) -> timedelta:
 def turn(db: Database, name: str, every: timedelta) -> bool:
     """Whether this process does a periodic work now; if so nobody else does until `every` is over."""
     now = utc_now()
-    insert = sqlite_insert if db.is_sqlite else postgresql_insert
-    first = (
-        insert(Turn).values(name=name, next_at=now + every).on_conflict_do_nothing(index_elements=["name"])
-    )
     due = update(Turn).where(Turn.name == name, Turn.next_at <= now).values(next_at=now + every)
     with db.write() as session:
         if session.scalar(due.returning(Turn.name)) is not None:
             return True
+        first = Database.insert(session, Turn).values(name=name, next_at=now + every)
+        first = first.on_conflict_do_nothing(index_elements=[Turn.name])
         return session.scalar(first.returning(Turn.name)) is not None
