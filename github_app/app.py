@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from flask import Flask, Response
 from werkzeug.routing import IntegerConverter, Map
 
@@ -46,12 +49,40 @@ from github_app.telemetry import LatestTelemetry
 from github_app.wakeups import Wakeups
 from runner.protocol import MAX_BODY
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 
 class RowNumber(IntegerConverter):
     """`<int:…>` in a route: a number a database can hold; larger ones are not found."""
 
     def __init__(self, map_: Map, fixed_digits: int = 0) -> None:
         super().__init__(map_, fixed_digits, max=(1 << 63) - 1)
+
+
+_NUL_INSTEAD = "\N{REPLACEMENT CHARACTER}".encode().decode("latin-1")
+"""As WSGI writes a path's bytes."""
+
+
+class Storable:
+    """The application around Flask's: no address holds the one character that PostgreSQL does not take.
+
+    Args:
+        inner: Asked with U+FFFD in the place of each NUL, as bodies are read (`answers.body`).
+    """
+
+    def __init__(self, inner: WSGIApplication) -> None:
+        self._inner = inner
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Hand on."""
+        if "\0" in environ["PATH_INFO"]:
+            environ["PATH_INFO"] = environ["PATH_INFO"].replace(
+                "\0", "\N{REPLACEMENT CHARACTER}".encode().decode("latin-1")
+            )
+        if "%00" in environ["QUERY_STRING"]:
+            environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("%00", "%EF%BF%BD")
+        return self._inner(environ, start_response)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -112,6 +143,7 @@ def create_app(settings: Settings) -> Flask:
     app.add_template_global(auth.login_name, "signed_in_as")
     readiness.install(app)
     _headers(app)
+    app.wsgi_app = Storable(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap an app
     app.wsgi_app = webhooks.Front(app)  # type: ignore[method-assign]  # Flask's own way to wrap an app
     return app
 

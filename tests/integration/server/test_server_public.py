@@ -64,6 +64,24 @@ def test_wrong_questions(world: World, query: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/jobs?repository=alice/%00",
+        "/badge/alice/%00.svg",
+        "/leaderboard?robot=%00",
+        "/robots/%00",
+        "/sign-in/done?state=%00",
+        "/submit?url=%00",
+    ],
+)
+def test_a_nul_in_an_address_is_a_character_like_others(world: World, path: str) -> None:
+    answer = world.app.test_client().get(path)
+    usual = world.app.test_client().get(path.replace("%00", "x"))
+    assert answer.status_code == usual.status_code
+    assert answer.status_code < 500
+
+
+@pytest.mark.parametrize(
     "path", ["/api/v1/jobs/7", "/api/v1/nothing", "/api/v1/jobs/99999999999999999999999"]
 )
 def test_errors_have_one_form(world: World, path: str) -> None:
