@@ -116,6 +116,8 @@ def log(job_id: int) -> ResponseReturnValue:
     here = services.current()
     with here.db.read() as session:
         found = _visible(session, job_id)
+    if found.files_removed_at is not None:
+        abort(410)
     pieces = (plain(piece.decode(errors="replace")).encode() for piece in _pieces(here.db, found))
     return Response(pieces, mimetype="text/plain")
 
@@ -165,6 +167,10 @@ _ERRORS = {
         "The address may be mistyped. Or only people who can read a private repository see it: then sign in.",
     ),
     405: ("That is not done here", "The address is right, but not for this kind of request."),
+    410: (
+        "It was removed",
+        "Logs and files are kept for a time after a job has ended. The job's page still says how it went.",
+    ),
     413: ("That is too long", "Send less at once."),
     429: ("You ask too often", "Wait a minute, then go on."),
     500: ("The server made a mistake", "It was written to the server's log. Try again in a while."),

@@ -23,6 +23,8 @@ from runner.protocol import ArtifactUpload
 
 DOWNLOAD_VALID_S = 300
 PIECE = 1 << 20
+CONNECT_S, READ_S = 4.0, 8.0
+"""For a store that takes connections and says nothing [s]: two tries end before a runner gives up on us."""
 
 _PROBE = b"probe"
 _ERRORS: tuple[type[Exception], ...] = (BotoCoreError, ClientError)
@@ -45,8 +47,9 @@ class S3Store:
             # Other stores than Amazon's do not know the checksums that boto3 adds by itself.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            connect_timeout=5,
-            read_timeout=30,
+            connect_timeout=CONNECT_S,
+            read_timeout=READ_S,
+            retries={"total_max_attempts": 2, "mode": "standard"},
             s3={"addressing_style": "path" if settings.s3_endpoint_url else "auto"},
         )
         session = boto3.session.Session()
@@ -291,6 +294,6 @@ def _checksum(content: bytes) -> str:
 
 
 def _status(error: Exception) -> int:
-    response: dict[str, Any] = getattr(error, "response", {})
+    response: dict[str, Any] = getattr(error, "response", None) or {}  # None where a connection broke
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return int(status)

@@ -7,6 +7,7 @@ the browser to the store.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from flask import Blueprint, Response, abort, redirect, request, send_file
 from flask.typing import ResponseReturnValue
@@ -36,13 +37,16 @@ def download(job_id: int, name: str) -> ResponseReturnValue:
         job = session.get(Job, job_id)
         if job is None or not policy.visible(job, policy.viewer()):
             abort(404)
+        if job.files_removed_at is not None:
+            abort(410)
         row = next((row for row in listing(session, job) if row.name == name), None)
         private = job.repository.private
     if row is None or not verification.serves(here, row):
         abort(404)
     blob, delivery = blob_of(row), delivery_of(name)
     if name == LOG:
-        text = (plain(piece.decode(errors="replace")).encode() for piece in _lines(here.store.pieces(blob)))
+        raw = _begun(here.store.pieces(blob))
+        text = (plain(piece.decode(errors="replace")).encode() for piece in _lines(raw))
         return Response(text, headers=_shown(delivery, private))
     path = here.store.local_path(blob)
     if path is None:
@@ -61,6 +65,11 @@ def _shown(delivery: Delivery, private: bool) -> dict[str, str]:
         "Cache-Control": "private, no-store" if private else "no-cache",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, its first piece at hand: of a store that is away an answer can tell only before it begins."""
+    return chain([next(pieces, b"")], pieces)
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

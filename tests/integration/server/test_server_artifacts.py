@@ -8,12 +8,14 @@ import hashlib
 import os
 import re
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import s3_server
+from chaos.line import Line
 from server_world import MakeSettings, Robot, World, add_repository, offer_of, put, submit, upload
 
 from github_app import api, artifacts, leases, moves, stores, verification
@@ -187,6 +189,20 @@ def test_the_log_s_copy_is_shown_as_logs_are(world: World, job: tuple[Robot, dic
     assert token.encode() in get(world, f"/jobs/{job[1]['id']}/artifacts/artifacts/log.txt")[2]
 
 
+def test_a_log_s_copy_that_cannot_be_read_now_is_no_broken_answer(
+    world: World, job: tuple[Robot, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(world, *job, "log.txt", b"line\n")
+
+    def away(_: Blob) -> Iterator[bytes]:
+        raise StoreError("the artifact store does not answer")
+        yield b""
+
+    monkeypatch.setattr(world.services.store, "pieces", away)
+    status, _, page = get(world, f"/jobs/{job[1]['id']}/artifacts/log.txt")
+    assert (status, b"</html>" in page) == (503, True)
+
+
 def test_what_the_host_recorded_is_listed_first(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
     for name in ("artifacts/a.txt", "artifacts/z.txt", "trajectory.csv"):
         upload(world, *job, name, name.encode())
@@ -231,6 +247,30 @@ def test_wrong_credentials_are_said_in_a_sentence(
         store.check()
     with pytest.raises(stores.StoreError):
         store.confirm(Blob("jobs/1/1", 1, "0" * 64))
+
+
+def test_a_store_whose_connections_break_is_away(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    line = Line(0)
+    line.cut()
+    store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=line.url))
+    blob = Blob(f"jobs/7/1-{'0' * 64}", 1, "0" * 64, ticket="t")
+    questions: list[Callable[[], object]] = [
+        lambda: store.begin(blob),
+        lambda: store.confirm(blob),
+        lambda: store.verify(blob),
+        lambda: store.head(blob, 1),
+        lambda: next(store.pieces(blob)),
+        lambda: store.remove_job(7),
+        store.check,
+    ]
+    for question in questions:
+        with pytest.raises(StoreError):
+            question()
+    line.close()
 
 
 def test_addresses_are_signed_for_where_browsers_are(s3: str, make_settings: MakeSettings) -> None:

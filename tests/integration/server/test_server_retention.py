@@ -88,11 +88,15 @@ def test_old_jobs_lose_log_and_files_but_stay(world: World) -> None:
     assert not in_store(world, file)
     assert count(world, LogChunk) == count(world, Artifact) == 1, "the running job's"
     client = world.app.test_client()
-    assert client.get(f"/jobs/{old}/artifacts/results/a.txt").status_code == 404
+    for gone in ("artifacts/results/a.txt", "log"):
+        answer = client.get(f"/jobs/{old}/{gone}")
+        assert (answer.status_code, "It was removed" in answer.text) == (410, True)
     shown = client.get(f"/api/v1/jobs/{old}").get_json()
     assert (shown["conclusion"], shown["artifacts"]) == ("success", [])
     page = client.get(f"/jobs/{old}").text
     assert "were removed on" in page
+    assert "The log was removed on" in page
+    assert "printed nothing" not in page
     assert f"/jobs/{old}/artifacts" not in page
     assert sweep(world, 91) == 0
 
@@ -111,7 +115,7 @@ def test_a_store_that_is_away_is_tried_again(
         application.close(other)
     assert in_store(world, file)
     assert count(world, Artifact) == 1
-    assert world.app.test_client().get(f"/jobs/{job_id}/artifacts/results/a.txt").status_code == 404
+    assert world.app.test_client().get(f"/jobs/{job_id}/artifacts/results/a.txt").status_code == 410
     sweep(world, 91)
     assert not in_store(world, file)
     assert count(world, Artifact) == 0
