@@ -21,21 +21,24 @@ from raas_gym.control import ControlError
 from raas_gym.version import __version__
 from runner.ahead import Ahead
 from runner.assignment import Assignment, State
-from runner.client import Claimed, Client, RefusedError, ServerError
+from runner.client import Claimed, Client, ServerError
 from runner.courier import Courier
-from runner.delivery import Delivery, deliver
+from runner.delivery import Delivery, hand_over
 from runner.engine_errors import SandboxError
+from runner.happenings import Happenings
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
+from runner.outage import Outage
 from runner.program import Tools
-from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, Heartbeat, LogChunk, RobotReport
-from runner.pulse import chunk
+from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, RobotReport
+from runner.pulse import Pulse
 from runner.recovery import recover
 from runner.sessions import SessionError
 
 POLL_S = min(30.0, WAIT_MAX_S)
 PAUSE_S = 1.0
-PAUSE_MAX_S = 30.0
+PAUSE_MAX_S = 10.0
+"""Between two tries to deliver what is held [s]: well within a lease, so that a job is not lost meanwhile."""
 FREE_BYTES_MIN = 200 * 1024 * 1024
 """With less room on the disk, no job is asked for."""
 LAST_TRY_S = 20.0
@@ -61,6 +64,7 @@ class Agent:
         self._robot: RobotReport | None = None
         self._unanswered = False
         self._untidy = False
+        self._outage = Outage(logger)
         self._passed_at = time.monotonic()
 
     def run(self) -> None:
@@ -152,33 +156,21 @@ class Agent:
             logger.warning("job %s: not recovered yet: %s", held.job.id, error)
             return False
         self._tools.store.renew_key(held.key)
-        if ours and self._hand_over(held, self._rest_of_log(held)) is Delivery.LATER:
+        if ours and self._deliver(held) is Delivery.LATER:
             return False
         self._tools.store.drop(held)
         return True
 
-    def _rest_of_log(self, held: HeldJob) -> LogChunk | None:
-        """Send the log as far as the server takes it; the rest, for `finish`."""
-        path = self._tools.store.folder(held) / "log"
-        if not path.exists():
-            return None
-        log = JobLog(path, held.job.limits.log_bytes_max)
+    def _deliver(self, held: HeldJob) -> Delivery:
+        job, folder = held.job, self._tools.store.folder(held)
+        log = JobLog(folder / "log", job.limits.log_bytes_max)
+        pulse = Pulse(self._tools.new_client(), job, log, Happenings())
+        pulse.start()
         try:
-            known = -1
-            offset = 0
-            while offset > known and offset < log.length:
-                known = offset
-                beat = Heartbeat(fence=held.job.fence, phase="delivering", log=chunk(log, offset))
-                offset = self._tools.client.heartbeat(held.job.id, beat).log_length
-        except ServerError:
-            pass  # concluded already, or out of reach: `finish` carries what it can
+            return hand_over(pulse, self._tools.client, self._tools.store, held)
         finally:
-            rest = chunk(log, offset)
+            pulse.stop()
             log.close()
-        return rest
-
-    def _hand_over(self, held: HeldJob, rest: LogChunk | None) -> Delivery:
-        return deliver(self._tools.client, self._tools.store, held, rest)
 
     # the next job
 
@@ -195,30 +187,40 @@ class Agent:
             return None
         quick = time.monotonic() - began < PAUSE_S
         if isinstance(answer, ServerError):
-            logger.warning("%s", answer)
-            self._draining.wait(PAUSE_MAX_S if isinstance(answer, RefusedError) else 2 * PAUSE_S)
-        elif quick:
+            self._outage.failed(answer)
+            self._rest(self._outage.pause_s)
+            return None
+        self._outage.over()
+        if quick:
             self._draining.wait(2 * PAUSE_S)
         return None
 
+    def _rest(self, pause_s: float) -> None:
+        """The loop makes no progress, and is well."""
+        until = time.monotonic() + pause_s
+        while (left := until - time.monotonic()) > 0 and not self._draining.wait(min(left, PAUSE_S)):
+            self._pass()
+
     def _claim_ahead(self) -> Assignment | None:
         """A job for the time after the one at hand, if one is there at this moment."""
-        if self._courier.behind or self._draining.is_set():
+        if self._courier.behind or self._draining.is_set() or self._outage.pause_s > 0:
             return None
         key = self._tools.store.claim_key()
         client = self._tools.new_client()
         try:
             claimed = client.claim(self._claim_words(key, 0.0).model_copy(update={"ahead": True}))
         except ServerError as error:
-            logger.warning("no job is claimed ahead: %s", error)
+            self._outage.failed(error)
             self._unanswered = True
             return None
         finally:
             client.close()
+        self._outage.over()
         return None if claimed is None else self._accepted(claimed, key)
 
     def _accepted(self, claimed: Claimed, key: str) -> Assignment | None:
         """The job, written down; None where that is not possible, and it went back."""
+        self._outage.over()
         self._unanswered, job = False, claimed.job
         logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
         try:

@@ -14,7 +14,7 @@ from enum import Enum
 
 from runner.attempt import AbandonedError, Attempt, GiveBackError
 from runner.client import Claimed, Client
-from runner.delivery import Delivery, deliver, give_back
+from runner.delivery import Delivery, give_back, hand_over
 from runner.happenings import Happenings, Kind
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
@@ -22,9 +22,6 @@ from runner.outlook import Outlook
 from runner.program import Desk, Tools
 from runner.protocol import Finish
 from runner.pulse import Pulse
-
-FLUSH_S = 20.0
-"""How long the log's end is waited for before the last words are sent without it [s]."""
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +122,4 @@ class Assignment:
             self.state = State.BROKEN
 
     def _deliver(self) -> bool:
-        self._pulse.phase = "delivering results"
-        self._pulse.flush(FLUSH_S)
-        self._pulse.finishing = True
-        last = self._pulse.last_chunk()
-        return deliver(self._client, self._tools.store, self.held, last) is not Delivery.LATER
+        return hand_over(self._pulse, self._client, self._tools.store, self.held) is not Delivery.LATER

@@ -49,7 +49,7 @@ from runner.protocol import (
 CONNECT_S = 10.0
 ANSWER_S = 20.0
 PAUSE_FIRST_S = 0.25
-PAUSE_MAX_S = 30.0
+PAUSE_MAX_S = 10.0
 _CHUNK = 64 * 1024
 _UPLOAD_BLOCK = 256 * 1024
 _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})

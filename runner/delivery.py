@@ -9,7 +9,10 @@ from runner import artifacts
 from runner.client import Client, ConflictError, RefusedError, ServerError
 from runner.held import HeldJob, Store
 from runner.protocol import Conclusion, Finish, LogChunk
+from runner.pulse import Pulse
 
+FLUSH_S = 20.0
+"""How long the log's end is waited for before the last words are sent without it [s]."""
 GIVE_BACK_S = 60.0
 
 logger = logging.getLogger(__name__)
@@ -21,6 +24,14 @@ class Delivery(str, Enum):
     DONE = "done"
     LATER = "later"  # the server does not answer: the results stay on disk
     REFUSED = "refused"  # the job is not ours to finish any more
+
+
+def hand_over(pulse: Pulse, client: Client, store: Store, held: HeldJob) -> Delivery:
+    """Deliver while the job's pulse goes on: the store may be away for longer than a lease."""
+    pulse.phase = "delivering results"
+    pulse.flush(FLUSH_S)
+    pulse.finishing = True
+    return deliver(client, store, held, pulse.last_chunk())
 
 
 def deliver(client: Client, store: Store, held: HeldJob, log: LogChunk | None) -> Delivery:

@@ -12,6 +12,7 @@ from typing import Any
 from runner.client import ConflictError, RefusedError, ServerError
 from runner.happenings import Happenings, Kind
 from runner.joblog import JobLog
+from runner.outage import Outage
 from runner.protocol import LOG_CHUNK_MAX, ClaimedJob, Heartbeat, HeartbeatAnswer, LogChunk, Telemetry
 from runner.server import JobServer
 
@@ -44,6 +45,7 @@ class Pulse:
         self._log = log
         self._happenings = happenings
         self._times_taken: bool | None = None
+        self._outage = Outage(logger, f"job {job.id}: heartbeat")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat {job.id}", daemon=True)
 
@@ -89,10 +91,12 @@ class Pulse:
                 self._happenings.post(Kind.LOST, str(error))
                 return
             except ServerError as error:
-                logger.warning("job %s: heartbeat: %s", self._job.id, error)
+                if not self.finishing:  # who delivers tells it too
+                    self._outage.failed(error)
                 pause = min(pause, max(1.0, self._job.lease_s / 10))
                 self._stopping.wait(pause)
             else:
+                self._outage.over()
                 self._rest(began, pause)
 
     def _beat(self) -> None:

@@ -15,17 +15,32 @@ from click.testing import CliRunner
 from runner import settings
 from runner.cli import raas_runner
 from runner.client import Client, ConflictError, RefusedError, UnreachableError
-from runner.protocol import ArtifactUpload, Claim, ClaimedJob, Heartbeat, JobLimits, RobotReport
+from runner.delivery import Delivery, hand_over
+from runner.happenings import Happenings
+from runner.held import HeldJob, Phase, Store
+from runner.joblog import JobLog
+from runner.protocol import (
+    ArtifactUpload,
+    Claim,
+    ClaimedJob,
+    Conclusion,
+    Finish,
+    Heartbeat,
+    JobLimits,
+    RobotReport,
+)
+from runner.pulse import Pulse
 
 Answer = tuple[int, dict[str, str], bytes]
 
 
 class Server(ThreadingHTTPServer):
-    """Gives the prepared answers in order, the last one for ever, and remembers what it was asked."""
+    """Gives the prepared answers in order, the last one for ever, or by path; remembers what it was asked."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: list[Answer] = []
+        self.answers_by_path: Callable[[str], Answer] | None = None
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
 
     @property
@@ -39,9 +54,15 @@ class Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.command, self.path, dict(self.headers), body))
-        status, headers, content = self.server.answers[0]
+        if self.server.answers_by_path is not None:
+            self._say(self.server.answers_by_path(self.path))
+            return
+        self._say(self.server.answers[0])
         if len(self.server.answers) > 1:
             self.server.answers.pop(0)
+
+    def _say(self, answer: Answer) -> None:
+        status, headers, content = answer
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
@@ -99,6 +120,40 @@ def test_what_may_pass_is_repeated(server: Server, client: Client) -> None:
     assert len(server.asked) == 4
     assert all(headers["RAAS-Protocol"] == "1" for _, _, headers, _ in server.asked)
     assert all(headers["Authorization"] == "Bearer secret" for _, _, headers, _ in server.asked)
+
+
+def test_while_results_cannot_be_delivered_the_lease_is_renewed(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    """The store is away, and every question about files is answered after a while with 503."""
+    beats, beaten = 0, threading.Event()
+
+    def answer(path: str) -> Answer:
+        nonlocal beats
+        if path.endswith("/heartbeat"):
+            beats += 1
+            if beats == 3:
+                beaten.set()
+            return 200, {}, b'{"log_length": 0, "cancel": null}'
+        if path.endswith("/artifacts"):
+            return (200, {}, b'{"files": []}') if beaten.wait(20) else _error(503)
+        return OK
+
+    server.answers_by_path = answer
+    store, job = Store(tmp_path), JOB.model_copy(update={"heartbeat_s": 0.01})
+    last_words = Finish(fence="f", conclusion=Conclusion.SUCCESS, reason="done")
+    held = HeldJob(job=job, key="k", phase=Phase.ENDED, finish=last_words)
+    store.save(held)
+    results = store.folder(held) / "results"
+    results.mkdir()
+    (results / "a.txt").write_text("a")
+    log = JobLog(store.folder(held) / "log", 1000)
+    pulse = Pulse(client.twin(), job, log, Happenings())
+    pulse.start()
+    assert hand_over(pulse, client, store, held) is Delivery.DONE
+    pulse.stop()
+    log.close()
+    assert beats >= 3
 
 
 def test_a_stale_fence_is_told_at_once(server: Server, client: Client) -> None:
