@@ -208,7 +208,9 @@ class Attempt:
         for note in source.notes:
             self._desk.log.say(note)
         if config.run == RepoConfig().run and not source.has_file("run.py"):
-            reason = "There is no run.py in the repository; add one, or name your program in `run`."
+            reason = (
+                "There is no run.py in the repository; add one, or name your program as `run` in .raas.yml."
+            )
             raise _JobError(Conclusion.FAILURE, reason)
         return source
 

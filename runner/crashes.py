@@ -31,6 +31,7 @@ _START = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^ {2}File "([^"\n]{1,500})", line (\d{1,7})(?:, in .*)?$')
 _ERROR = re.compile(r"^[A-Za-z_][\w.]*(?:: .*)?$")
 _TRACEBACK_LINES_MAX = 400
+_NO_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]{1,100})'$")
 
 
 def traceback(log: str) -> Traceback | None:
@@ -43,6 +44,16 @@ def traceback(log: str) -> Traceback | None:
     if end is None or not _ERROR.match(lines[end]):
         return None
     return _located(lines[: end + 1], lines[end])
+
+
+def advice(error: str) -> str:
+    """What to do about an error, a sentence; empty where the error says it itself."""
+    found = _NO_MODULE.match(error)
+    if found is None:
+        return ""
+    if found[1].partition(".")[0] == "torch":
+        return "`image: ml` in .raas.yml has it."
+    return "If it is a package, name it in requirements.txt."
 
 
 def _syntax_error(log: str) -> Traceback | None:

@@ -248,7 +248,11 @@ def _config(folder: Path) -> RepoConfig:
     except OSError as error:
         raise _ConfigError(f"{place} cannot be read: {error.strerror}") from error
     if config.run == parse("").run and not (folder / "run.py").is_file():
-        raise _ConfigError(f"{folder / 'run.py'} is missing: add it, or name your program in `run`")
+        what = f"`raas init` writes one, or name your program as `run` in {FILE_NAME}"
+        raise _ConfigError(f"{folder / 'run.py'} is missing: {what}")
+    wish = config.requirements
+    if isinstance(wish, str) and not (folder / wish).is_file():
+        raise _ConfigError(f"{place}: `requirements` names {wish}, which is no file here: add or correct it")
     return config
 
 

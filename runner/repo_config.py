@@ -234,6 +234,8 @@ def _sentence(item: dict[str, Any]) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if name == "requirements":  # a path or false: what pydantic says of each is no help
         return f"`requirements` must be a path inside the repository, or false, not {_shown(item['input'])}"
+    if kind == "model_type" and path[0] == "require":
+        return f"`{name}` must be a number, or a mapping of min and max, not {_shown(item['input'])}"
     if kind == "extra_forbidden":
         return f"unknown key `{name}`{_suggestion(path)}"
     if kind in _WORDS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from raas_gym.control import SessionSummary
-from runner.crashes import traceback
+from runner.crashes import advice, traceback
 from runner.hardening import Exit, Limits
 from runner.protocol import Conclusion, SessionResult
 from runner.repo_config import RepoConfig
@@ -207,7 +207,8 @@ def _crashed(outcome: Outcome) -> Verdict | None:
 def _crash(code: int, outcome: Outcome) -> str:
     if (found := traceback(outcome.log)) is not None:
         place = f" ({found.path} line {found.line})" if found.path else ""
-        return f"The program crashed: {one_line(found.error)[:_SENTENCE_MAX]}{place}."
+        said = f"The program crashed: {one_line(found.error)[:_SENTENCE_MAX]}{place}."
+        return f"{said} {advice(found.error)}".rstrip()
     if code == 128 + signal.SIGKILL:
         limit = outcome.limits.memory_bytes >> 20
         return f"The program was killed (SIGKILL), as the kernel does beyond {limit} MB of memory."

@@ -43,6 +43,14 @@ numpy.linalg.LinAlgError: Singular matrix
 """
 
 
+NO_MODULE = """\
+Traceback (most recent call last):
+  File "/repo/run.py", line 1, in <module>
+    import {name}
+ModuleNotFoundError: No module named '{name}'
+"""
+
+
 def _with(**changes: object) -> Outcome:
     return dataclasses.replace(GOOD, **changes)  # type: ignore[arg-type]
 
@@ -211,3 +219,19 @@ def test_forged_or_cut_tracebacks_are_harmless(log: str) -> None:
 )
 def test_the_first_processor_is_the_controllers(cpus: set[int], expected: str) -> None:
     assert spare_cpuset(cpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("scipy.nothing", "If it is a package, name it in requirements.txt."),
+        ("torch.nn", "`image: ml` in .raas.yml has it."),
+    ],
+)
+def test_a_package_that_is_missing_is_told_how_to_get(name: str, advice: str) -> None:
+    outcome = _with(exit=Exit(1, False), log=NO_MODULE.format(name=name))
+    _, reason = conclude(outcome, parse(""))
+    assert (
+        reason
+        == f"The program crashed: ModuleNotFoundError: No module named '{name}' (run.py line 1). {advice}"
+    )

@@ -65,7 +65,17 @@ def test_check_names_file_and_line(tmp_path: Path) -> None:
     ("files", "code", "words"),
     [
         ({"run.py": ""}, 0, "the defaults hold"),
-        ({}, 1, "run.py is missing"),
+        ({}, 1, "run.py is missing: `raas init` writes one, or name your program as `run` in .raas.yml"),
+        (
+            {"run.py": "", ".raas.yml": "requirements: needs.txt\n"},
+            1,
+            "`requirements` names needs.txt, which is no file here",
+        ),
+        (
+            {"run.py": "", ".raas.yml": "require: {upright: high}\n"},
+            1,
+            "a number, or a mapping of min and max",
+        ),
         ({"run.py": "", ".raas.yml": "timeout: 60\nimge: ml\n"}, 1, ".raas.yml:2: unknown key `imge`"),
         ({".raas.yml": "run: python main.py\n"}, 0, "runs `python main.py` on pendulum"),
     ],
