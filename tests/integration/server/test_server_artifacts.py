@@ -17,11 +17,13 @@ import requests
 import s3_server
 from chaos.line import Line
 from server_world import MakeSettings, Robot, World, add_repository, offer_of, put, submit, upload
+from standin import until
 
 from github_app import api, artifacts, leases, moves, stores, verification
 from github_app.models import Artifact
 from github_app.parsers import Secret
 from github_app.stores import Blob, Delivery, FileStore, StoreError
+from runner.protocol import ArtifactUpload
 
 
 @pytest.fixture
@@ -379,13 +381,33 @@ def test_a_confirmation_that_nobody_lived_to_note_is_repeated(
 
 
 def test_nobody_makes_an_address_last_longer(s3: str, make_settings: MakeSettings) -> None:
-    # That an old one is refused is the store's part; rclone's takes them, until `confirm` closes the upload.
     store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3))
     digest = hashlib.sha256(b"abc").hexdigest()
     sent = store.upload(store.begin(Blob(f"jobs/7/1-{digest}", 3, digest)))
     assert f"X-Amz-Expires={stores.UPLOAD_VALID_S}&" in sent.url
     longer = sent.url.replace("X-Amz-Expires=3600", "X-Amz-Expires=36000")
     assert requests.put(longer, data=b"abc", headers=sent.headers, timeout=10).status_code == 403
+
+
+def test_an_address_at_the_store_grows_old_and_the_next_one_is_fresh(
+    s3: str, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("github_app.s3.DOWNLOAD_VALID_S", 1)
+    monkeypatch.setattr("github_app.s3.UPLOAD_VALID_S", 1)
+    store = stores.open_store(make_settings(ARTIFACTS="s3://bucket", S3_ENDPOINT_URL=s3))
+    digest = hashlib.sha256(b"abc").hexdigest()
+    there, to_come = (store.begin(Blob(f"jobs/8/{number}-{digest}", 3, digest)) for number in (1, 2))
+
+    def send(upload: ArtifactUpload) -> bool:
+        return requests.put(upload.url, data=b"abc", headers=upload.headers, timeout=10).ok
+
+    assert send(store.upload(there))
+    store.confirm(there)
+    shown = Delivery("text/plain", "inline")
+    old_read, old_upload = store.address(there, shown), store.upload(to_come)
+    until(lambda: not requests.get(old_read, timeout=10).ok and not send(old_upload))
+    assert requests.get(store.address(there, shown), timeout=10).content == b"abc"
+    assert send(store.upload(to_come))
 
 
 def test_texts_tables_and_pictures_are_shown_in_the_page(
