@@ -45,6 +45,9 @@ _KNOWN: dict[type[Exception], tuple[int, str]] = {
 """What each of our errors is in HTTP. Their messages are made for people and hold no secrets."""
 
 
+_AWAY = "Where the files are kept does not answer. Jobs go on, and nothing is lost. Try again in a while."
+
+
 class ApiError(Exception):
     """An answer that is an error.
 
@@ -125,7 +128,8 @@ def register(app: Flask) -> None:
         if status >= 500:
             log.warning("%s: %s", code, error)
         if status == 503 and not wants_json():
-            return app.make_response(app.handle_http_exception(ServiceUnavailable()))
+            why = _AWAY if isinstance(error, StoreError) else None
+            return app.make_response(app.handle_http_exception(ServiceUnavailable(why)))
         return failure(status, code, str(error))
 
     for kind in _KNOWN:

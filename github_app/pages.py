@@ -175,7 +175,10 @@ _ERRORS = {
     429: ("You ask too often", "Wait a minute, then go on."),
     500: ("The server made a mistake", "It was written to the server's log. Try again in a while."),
     502: ("GitHub did not answer as it should", "Nothing was changed. Try again in a while."),
-    503: ("The server is busy, or about to restart", "Your jobs are kept. Try again in a minute."),
+    503: (
+        "The server cannot do that now",
+        "It is busy, or about to restart. Your jobs are kept. Try again in a minute.",
+    ),
 }
 
 
@@ -184,7 +187,7 @@ def error(problem: HTTPException) -> ResponseReturnValue:
     """An error as a page, or as JSON where programs ask."""
     status = problem.code or 500
     title, help_ = _ERRORS.get(status, (problem.name, problem.description or ""))
-    if status in {400, 403} and problem.description != type(problem).description:
+    if status in {400, 403, 503} and problem.description != type(problem).description:
         help_ = problem.description or help_  # said by us, about just this
     if answers.wants_json():
         return answers.failure(status, problem.name.lower().replace(" ", "_"), f"{title}. {help_}")

@@ -202,7 +202,7 @@ def test_a_log_s_copy_that_cannot_be_read_now_is_no_broken_answer(
 
     monkeypatch.setattr(world.services.store, "pieces", away)
     status, _, page = get(world, f"/jobs/{job[1]['id']}/artifacts/log.txt")
-    assert (status, b"</html>" in page) == (503, True)
+    assert (status, b"Where the files are kept does not answer." in page) == (503, True)
 
 
 def test_what_the_host_recorded_is_listed_first(world: World, job: tuple[Robot, dict[str, Any]]) -> None:
