@@ -3,7 +3,7 @@
 # make help    the rest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pi test-walls test-deploy chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
+.PHONY: help setup demo test test-pi test-walls test-deploy test-units chaos crash hostile lint format types arrows check bench docs image lock clean setup-train fuzz audit
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Hundreds of processes start in the tests: with compiled files kept, each takes a third of the processor time to start.
 unexport PYTHONDONTWRITEBYTECODE
@@ -83,6 +83,10 @@ test-walls: image ## the walls and the hostile repositories in engines of our ow
 test-deploy: ## deploy/ put into service: behind Caddy as processes, then with Compose (needs caddy, docker-compose, images)
 	@tools/bootstrap.sh python docker web
 	$(PYTEST) -n 0 -m deploy tests/deploy $(ARGS)
+
+test-units: ## the systemd units started, stopped, killed and hung in a Debian of their own (needs debootstrap, root's Docker)
+	@tools/bootstrap.sh python docker
+	$(PYTEST) -n 0 -m units tests/units $(ARGS)
 
 image: ## the containers' base image
 	raas-runner image build

@@ -16,7 +16,7 @@ from raas_gym import daemon_logs
 
 log = logging.getLogger("github_app.requests")
 
-TEXT = "%(asctime)s %(levelname)-7s %(name)s [%(context)s] %(message)s"
+TEXT = "%(levelname)-7s %(name)s [%(context)s] %(message)s"
 SLOW_S = 1.0
 """A request that takes longer than this is logged even if it is a mere look."""
 WAITING = frozenset({"api.claim"})
@@ -49,7 +49,9 @@ class _Context(logging.Filter):
 def configure(level: int = logging.INFO, *, as_json: bool = False) -> None:
     """Write the log to standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(daemon_logs.Json(_FIELDS) if as_json else daemon_logs.Text(TEXT))
+    handler.setFormatter(
+        daemon_logs.Json(_FIELDS) if as_json else daemon_logs.Text(daemon_logs.stamped(TEXT))
+    )
     handler.addFilter(_Context())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import sys
@@ -25,6 +24,7 @@ from raas_gym import control, daemon_logs
 from raas_gym.version import __version__
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+LOG_LINE = "%(levelname)s %(message)s"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -121,7 +121,7 @@ def main() -> None:
 @_log_option
 def serve(*, name: str, data_dir: Path, socket: Path, log_format: daemon_logs.Format, **choices: Any) -> None:
     """Serve the robot until SIGTERM."""
-    _log_to_stderr(log_format)
+    daemon_logs.configure(log_format, LOG_LINE)
     if not NAME.fullmatch(name):
         _fail(f"--name {name!r}: use 1 to 40 lower-case letters, digits, - or _, beginning with a letter")
     settings = daemon.Settings(data_dir.absolute(), socket.absolute())
@@ -136,7 +136,7 @@ def serve(*, name: str, data_dir: Path, socket: Path, log_format: daemon_logs.Fo
 @_log_option
 def guardian(pins: str, guardian: Path, levels: Path | None, log_format: daemon_logs.Format) -> None:
     """Own the motor's enable line; drop it when the controller falls silent."""
-    _log_to_stderr(log_format)
+    daemon_logs.configure(log_format, LOG_LINE)
     with _plainly():
         assembly.guard(pins, guardian.absolute(), levels)
 
@@ -236,12 +236,6 @@ def _plainly() -> Iterator[None]:
         yield
     except HardwareError as error:
         _fail(str(error))
-
-
-def _log_to_stderr(chosen: daemon_logs.Format) -> None:
-    """One line a message; under systemd the journal adds the time itself."""
-    when = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
-    daemon_logs.configure(chosen, f"{when}%(levelname)s %(message)s")
 
 
 def _fail(message: str) -> NoReturn:

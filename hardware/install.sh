@@ -83,6 +83,12 @@ step_users() {
         run useradd "${prefix[@]}" --system --gid raas --home-dir "/var/lib/$user" --no-create-home \
             --shell /usr/sbin/nologin "$user"
     done
+    # For its commands by hand (`image build`, `doctor`); the unit asks for the group by itself.
+    if grep -Eq '^docker:.*[:,]raas-runner(,|$)' "$root/etc/group" 2>/dev/null; then
+        note "raas-runner may use Docker"
+    else
+        run usermod "${prefix[@]}" --append --groups docker raas-runner
+    fi
 }
 
 # config.txt on standard input -> with our settings, once, at its end.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -76,13 +77,18 @@ class Json(logging.Formatter):
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
+def stamped(text: str) -> str:
+    """`text`, in the words of `logging`, with the time before it; systemd's journal adds that by itself."""
+    return text if "JOURNAL_STREAM" in os.environ else f"%(asctime)s {text}"
+
+
 def configure(chosen: Format, text: str) -> None:
     """Write to standard error, from `info` on.
 
     Args:
         chosen: The form.
-        text: How a line looks where it is text, in the words of `logging`.
+        text: How a line looks after its time where it is text, in the words of `logging`.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Json() if chosen == "json" else Text(text))
+    handler.setFormatter(Json() if chosen == "json" else Text(stamped(text)))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

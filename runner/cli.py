@@ -111,7 +111,7 @@ def _check_writable(config: Path) -> None:
 @click.pass_obj
 def run(config: Path, log_format: daemon_logs.Format) -> None:
     """Claim and run jobs until SIGTERM, which drains; a second one, or SIGINT, stops the job at hand."""
-    daemon_logs.configure(log_format, "%(asctime)s %(levelname)s %(message)s")
+    daemon_logs.configure(log_format, "%(levelname)s %(message)s")
     try:
         chosen, token = settings.read(config), settings.read_token(config)
         store = Store(chosen.data_dir)

@@ -27,6 +27,8 @@ grep -q 'would run: apt-get' /tmp/dry
 grep -q 'would write /etc/systemd/system/raas-guardian.service' /tmp/dry
 $install --name goose --only users --only boot
 for user in controller guardian runner; do id -gn raas-$user; done
+id -nG raas-runner | grep -qw docker
+! id -nG raas-controller | grep -qw docker
 cat /boot/firmware/cmdline.txt
 $install --name goose --only users --only boot >/tmp/again
 ! grep -E 'wrote|reboot' /tmp/again

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from raas_gym.daemon_logs import Json, Text, job_of
+from raas_gym.daemon_logs import Json, Text, job_of, stamped
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
@@ -20,6 +20,13 @@ def test_a_stranger_s_words_stay_in_their_line(acts: str) -> None:
     line = Text("%(levelname)s %(message)s").format(record("GET %s", f"/jobs{acts}"))
     assert line.startswith("INFO GET /jobs\\")
     assert line.isprintable()
+
+
+def test_the_journal_tells_the_time_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert Text(stamped("%(message)s")).format(record("ready")).startswith("20")
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    assert Text(stamped("%(message)s")).format(record("ready")) == "ready"
 
 
 def test_a_traceback_follows_its_line() -> None:

@@ -44,6 +44,12 @@ def test_systemd_takes_the_unit(systemd_analyze: str, tmp_path: Path) -> None:
     assert complaints == []
 
 
+def test_the_server_is_no_member_of_the_robots_group() -> None:
+    robots = [*DEPLOY.glob("systemd/*.service"), *DEPLOY.parent.glob("hardware/systemd/*.service")]
+    groups = [re.findall(r"^Group=(\S+)$", unit.read_text(), re.MULTILINE) for unit in (UNIT, *robots)]
+    assert groups == [["raas-server"], *[["raas"]] * 3]
+
+
 def test_the_unit_gives_away_little(systemd_analyze: str) -> None:
     command = [systemd_analyze, "security", "--offline=true", "--no-pager", UNIT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -215,6 +215,19 @@ def test_systemd_would_find_a_fault(installed: Path) -> None:
     assert "perhaps" in done.stderr
 
 
+def test_a_drained_runner_stays_stopped_and_its_helpers_are_its_own_to_end() -> None:
+    unit = (ROOT / "deploy/systemd/raas-runner.service").read_text()
+    assert "\nRestart=on-failure\n" in unit
+    assert "\nKillMode=mixed\n" in unit
+
+
+@pytest.mark.parametrize("unit", ["raas-controller", "raas-guardian"])
+def test_motor_off_may_open_every_bank_of_pins_of_a_pi_5(unit: str) -> None:
+    # pinctrl opens all of /dev/gpiomem0 to 4, and a unit's device policy holds for commands with "+" too.
+    allowed = (ROOT / f"hardware/systemd/{unit}.service").read_text().splitlines()
+    assert {f"DeviceAllow=/dev/gpiomem{bank} rw" for bank in ("", *range(5))} <= set(allowed)
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def test_exposure_is_at_most_three(unit: Path) -> None:
     command = shutil.which("systemd-analyze")

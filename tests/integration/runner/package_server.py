@@ -78,7 +78,7 @@ class PackageServer:
 
 
 @contextmanager
-def serving() -> Iterator[PackageServer]:
+def serving(host: str = "127.0.0.1") -> Iterator[PackageServer]:
     server = PackageServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -96,10 +96,10 @@ def serving() -> Iterator[PackageServer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer((host, 0), Handler)
     http.daemon_threads = True
     threading.Thread(target=http.serve_forever, daemon=True).start()
-    server.url = f"http://127.0.0.1:{http.server_address[1]}/simple/"
+    server.url = f"http://{host}:{http.server_address[1]}/simple/"
     try:
         yield server
     finally:

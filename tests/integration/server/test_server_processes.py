@@ -6,12 +6,14 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import postgres as pg
 import pytest
@@ -52,6 +54,17 @@ def test_the_data_directory_is_all_it_takes(server: ServerProcess) -> None:
     }
     server.start()
     assert server.stop() == 0
+
+
+def test_systemd_is_told_when_it_listens(server: ServerProcess, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, TemporaryDirectory() as short:
+        systemd.bind(f"{short}/notify")
+        systemd.settimeout(60)
+        server.environment["NOTIFY_SOCKET"] = f"{short}/notify"
+        server.start(ready=False)
+        assert systemd.recv(1000).startswith(b"READY=1\n")
+        with socket.create_connection(("127.0.0.1", server.port), 5):
+            pass
 
 
 def test_the_doctor_says_what_to_do(tmp_path: Path) -> None:
