@@ -113,7 +113,8 @@ def _publish(here: Services, taken: Taken) -> None:
             LEASES.put_off(here.db, job.id, until, report_tries=Job.report_tries - 1)
         elif _bring_up_to_date(here, taken):
             _settle(here, taken)
-            log.info("job %s: its check run shows %s", job.id, (taken.view.conclusion or taken.view.status).value)
+            shown = taken.view.conclusion or taken.view.status
+            log.info("job %s: its check run shows %s", job.id, shown.value)
     except GitHubError as error:
         log.warning("job %s: its check run: %s", job.id, error)
         _later(here, taken, error)
