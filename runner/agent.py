@@ -28,6 +28,7 @@ from runner.engine_errors import SandboxError
 from runner.happenings import Happenings
 from runner.held import HeldJob, Phase
 from runner.joblog import JobLog
+from runner.keeper import Keeper
 from runner.outage import Outage
 from runner.program import Tools
 from runner.protocol import WAIT_MAX_S, Claim, ClaimedJob, RobotReport
@@ -38,7 +39,7 @@ from runner.sessions import SessionError
 POLL_S = min(30.0, WAIT_MAX_S)
 PAUSE_S = 1.0
 PAUSE_MAX_S = 10.0
-"""Between two tries to deliver what is held [s]: well within a lease, so that a job is not lost meanwhile."""
+"""Between two tries to deliver what is held [s]."""
 FREE_BYTES_MIN = 200 * 1024 * 1024
 """With less room on the disk, no job is asked for."""
 LAST_TRY_S = 20.0
@@ -71,6 +72,12 @@ class Agent:
         """Work until told to drain."""
         self._sweep()
         self._tools.store.sweep()
+        with Keeper(self._tools.store, self._tools.new_client()).keeping():
+            self._loop()
+            self._leave()
+        logger.info("drained")
+
+    def _loop(self) -> None:
         pause = PAUSE_S
         while not self._draining.is_set():
             self._pass()
@@ -85,8 +92,6 @@ class Agent:
             else:
                 self._draining.wait(pause)
                 pause = min(2 * pause, PAUSE_MAX_S)
-        self._leave()
-        logger.info("drained")
 
     @property
     def moved_at(self) -> float:
@@ -141,13 +146,16 @@ class Agent:
     # what is held from before
 
     def _settle(self) -> bool:
-        """Recover and deliver every held job that is not on its way already; whether none is left."""
+        """Recover and deliver every held job that is not on its way already; whether none is left.
+
+        One that is on its way may fail to arrive meanwhile: then it is left.
+        """
         on_its_way = self._courier.carrying
         left = [held for held in self._tools.store.held() if held.name != on_its_way]
         settled = all(self._settle_one(held) for held in left)
-        if settled:
+        if settled and on_its_way is None:
             self._courier.behind = False
-        return settled
+        return settled and not self._courier.behind
 
     def _settle_one(self, held: HeldJob) -> bool:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from demo.processes import wait_until
 from runner import settings
 from runner.cli import raas_runner
 from runner.client import Client, ConflictError, RefusedError, UnreachableError
@@ -19,7 +21,9 @@ from runner.delivery import Delivery, hand_over
 from runner.happenings import Happenings
 from runner.held import HeldJob, Phase, Store
 from runner.joblog import JobLog
+from runner.keeper import Keeper
 from runner.protocol import (
+    PREFIX,
     ArtifactUpload,
     Claim,
     ClaimedJob,
@@ -154,6 +158,24 @@ def test_while_results_cannot_be_delivered_the_lease_is_renewed(
     pulse.stop()
     log.close()
     assert beats >= 3
+
+
+def test_jobs_that_nobody_delivers_just_now_stay_ours(server: Server, client: Client, tmp_path: Path) -> None:
+    beats: Counter[str] = Counter()
+
+    def answer(path: str) -> Answer:
+        beats[path] += 1
+        over = path.endswith("/8/heartbeat")
+        return _error(409, "over") if over else (200, {}, b'{"log_length": 0, "cancel": null}')
+
+    server.answers_by_path = answer
+    store = Store(tmp_path)
+    for number, phase in ((7, Phase.ENDED), (8, Phase.ENDED), (9, Phase.RUNNING)):
+        store.save(HeldJob(job=JOB.model_copy(update={"id": number}), key="k", phase=phase))
+    with Keeper(store, client, every_s=0.01).keeping():
+        wait_until(lambda: beats[f"{PREFIX}/jobs/7/heartbeat"] > 3, 20, "the lease to be renewed")
+    assert set(beats) == {f"{PREFIX}/jobs/7/heartbeat", f"{PREFIX}/jobs/8/heartbeat"}
+    assert beats[f"{PREFIX}/jobs/8/heartbeat"] == 1
 
 
 def test_a_stale_fence_is_told_at_once(server: Server, client: Client) -> None:
