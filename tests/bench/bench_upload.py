@@ -34,7 +34,6 @@ from runner.protocol import Claim, RobotReport
 from tests.bench.report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "server"))
 import s3_server
 from checking_store import checking
 from server_process import ServerProcess

@@ -21,7 +21,6 @@ from pathlib import Path
 from runner.settings import PackageRules
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "runner"))
 from hostile.arena import Arena, arena
 from package_server import PackageServer, serving, source_package
 

@@ -7,19 +7,16 @@ import hashlib
 import hmac
 import os
 import secrets
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from sse import Stream
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration" / "server"))
 import sites
 from server_process import WEBHOOK_SECRET
 from sites import Site
+from sse import Stream
 
 from runner import artifacts
 from runner.client import Client

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Daemon, until
+from controller_lab import Daemon, until
 from dying import Command, Place
 
 from raas_gym.control import ControlClient, ControlError, SessionRequest

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COMMAND, Daemon, until
+from controller_lab import COMMAND, Daemon, until
 
 from hardware.heartbeat import GuardianLink
 from hardware.pins import Levels

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMAND, Daemon, until
+from controller_lab import COMMAND, Daemon, until
 
 from raas_gym.control import ControlError, SessionOpened
 from raas_gym.dynamics import WORST_COST

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
-from conftest import COMMAND, Daemon, until
+from controller_lab import COMMAND, Daemon, until
 
 from hardware.control_server import ControlServer
 from hardware.controller import Controller
