@@ -8,6 +8,7 @@ look for a job notes it by the way (`ClaimRequest.arrives`).
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -23,7 +24,7 @@ FRESH = timedelta(seconds=1)
 
 def is_news(caller: Caller, request: ClaimRequest) -> bool:
     """Whether the runner says something else than its row, just read."""
-    return caller.software != request.software or caller.robot != request.robot.model_dump(mode="json")
+    return _said(request) != {"software": caller.software, "robot": caller.robot}
 
 
 def is_fresh(caller: Caller, now: datetime) -> bool:
@@ -39,8 +40,12 @@ def note(session: Session, caller: Caller, request: ClaimRequest, now: datetime)
     """
     if passports.changed(caller.robot, request.robot):
         passports.note(session, caller.id, request.robot, now)
-    said = {"software": request.software, "robot": request.robot.model_dump(mode="json")}
     here = update(Runner).where(Runner.id == caller.id, Runner.revoked_at.is_(None))
-    found = session.execute(here.values(seen_at=now, **said).returning(Runner.id)).one_or_none()
+    found = session.execute(here.values(seen_at=now, **_said(request)).returning(Runner.id)).one_or_none()
     if found is None:
         raise NoSuchRunnerError(f"there is no runner {caller.id} any more; register it again")
+
+
+def _said(request: ClaimRequest) -> dict[str, Any]:
+    """What the runner says, as its row keeps it."""
+    return {"software": request.software, "robot": request.robot.model_dump(mode="json")}
