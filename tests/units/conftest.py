@@ -1,14 +1,10 @@
-"""Paths of what other folders' tests bring, and the machine that all tests here share."""
+"""The machine that all tests here share."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.extend(str(Path(__file__).resolve().parents[1] / part) for part in ("e2e", "integration/runner"))
 from service import Service, in_service
 
 
