@@ -98,14 +98,14 @@ class _Sheet:
 
     def __init__(self, shown: Trajectory) -> None:
         header = shown.header
-        self._small, self._large = (ImageFont.load_default(size * SCALE) for size in (11, 13))
+        self._font = ImageFont.load_default(13 * SCALE)
         self._ground = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), GROUND)
         draw = ImageDraw.Draw(self._ground)
         _disc(draw, _CENTRE, _RIM, fill=PAPER, outline=LINE)
         for turn in range(4):
             draw.line([_at(turn * math.pi / 2, r) for r in (_RIM + 1, _RIM + 7)], fill=SOFT, width=2 * SCALE)
         name = "".join(c for c in one_line(header.robot, 24) if c.isascii())
-        draw.text((16 * SCALE, 8 * SCALE), name, INK, self._large)
+        draw.text((16 * SCALE, 8 * SCALE), name, INK, self._font)
         left, top, right, bottom = _TRACE
         middle = (top + bottom) // 2
         draw.rectangle([x * SCALE for x in _TRACE], fill=PAPER)
@@ -119,8 +119,8 @@ class _Sheet:
         picture = self._ground.copy()
         draw = ImageDraw.Draw(picture)
         clock = f"{frame.t:.1f} s"
-        width = draw.textlength(clock, self._large)
-        draw.text(((WIDTH - 16) * SCALE - width, 8 * SCALE), clock, INK, self._large)
+        width = draw.textlength(clock, self._font)
+        draw.text(((WIDTH - 16) * SCALE - width, 8 * SCALE), clock, INK, self._font)
         self._torque(draw, frame.torque)
         if frame.ghost is not None:
             _rod(draw, frame.ghost, GHOST, GHOST)

@@ -56,7 +56,6 @@ class InstallationFacts(BaseModel):
 
     id: int
     account: shapes.Account | None = None
-    repository_selection: str = ""
 
 
 class PersonFacts(BaseModel):
