@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -193,14 +194,27 @@ def spent(session: Session, rules: ServerRules, owner: str, now: datetime) -> fl
     """The time an owner's finished jobs took on robots today [s]."""
     begin, end = rules.day(now)
     rows = session.execute(
-        select(Job.started_at, Job.completed_at).where(
+        select(Job.started_at, Job.completed_at, Job.results).where(
             Job.owner == owner,
             Job.started_at.is_not(None),
             Job.started_at >= begin - SPENT_LOOKBACK,
             Job.completed_at.is_not(None),
         )
     )
-    return sum(_overlap_s(started or now, completed or now, begin, end) for started, completed in rows)
+    return sum(
+        _overlap_s(started or now, _left_robot(started or now, completed or now, results), begin, end)
+        for started, completed, results in rows
+    )
+
+
+def _left_robot(started: datetime, completed: datetime, results: dict[str, Any] | None) -> datetime:
+    """When the robot was free: after an outage of ours, results are delivered much later than that."""
+    began, ended = ((results or {}).get(name) for name in ("started_at", "ended_at"))
+    if not began or not ended:
+        return completed
+    # Both by the host's clock, which may be wrong: only how long it took counts.
+    took = datetime.fromisoformat(ended) - datetime.fromisoformat(began)
+    return min(completed, started + took)
 
 
 def _overlap_s(started: datetime, completed: datetime, begin: datetime, end: datetime) -> float:

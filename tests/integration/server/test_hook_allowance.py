@@ -123,6 +123,20 @@ def test_the_day_s_robot_minutes_are_those_of_the_jobs_themselves(world: World) 
     assert submit_at(world, NOON, timeout_s=180.0).status == "queued", "what was not used is free again"
 
 
+def test_results_that_came_late_count_no_longer_than_the_robot_was_used(world: World) -> None:
+    """The server was away for an hour; the run took half a minute, by a clock that is a day behind."""
+    with world.database.write() as session:
+        allowance.set_server_rules(session, server_rules(minutes_a_day=10))
+    late = submit_at(world, NOON, timeout_s=120.0)
+    ran(world, late.id, NOON, 3600.0)
+    began = NOON - timedelta(days=1)
+    with world.database.write() as session:
+        times = {"started_at": began.isoformat(), "ended_at": (began + timedelta(seconds=30)).isoformat()}
+        session.get_one(Job, late.id).results = times
+    assert submit_at(world, NOON, timeout_s=570.0).status == "queued"
+    assert submit_at(world, NOON, timeout_s=1.0).conclusion == "skipped", "the half minute counts"
+
+
 def test_submissions_at_once_do_not_pass_the_limit_together(world: World) -> None:
     with world.database.write() as session:
         allowance.set_server_rules(session, server_rules(minutes_a_day=6))
