@@ -21,10 +21,11 @@ from server_process import WEBHOOK_SECRET, ServerProcess
 from server_world import ROBOT, add_repository, submit
 from sqlalchemy import select
 
-from github_app import joblog, moves, tokens
+from demo.processes import wait_until
+from github_app import joblog, models, moves, tokens
 from github_app.db import Database
 from github_app.models import Delivery, Job, JobEvent
-from runner.protocol import PREFIX
+from runner.protocol import PREFIX, WAIT_MAX_S
 
 LEASE_S = 10.0
 KILLS = ("all", "worker", "master", "all")
@@ -250,14 +251,23 @@ def called(answer: requests.Response | None) -> dict[str, Any]:
 def test_sigterm_answers_those_who_wait_and_ends(server: ServerProcess, database: Database) -> None:
     server.start()
     token = invite(database, server.url, "goose")
-    answers: list[requests.Response | None] = []
-    runner = Runner(server.url, token, threading.Event())
-    wish = {"key": secrets.token_hex(16), "wait_s": 9.0, "robot": ROBOT, "software": "1"}
-    waiting = threading.Thread(target=lambda: answers.append(runner.post("claim", **wish)))
+    wish = {"key": secrets.token_hex(16), "wait_s": WAIT_MAX_S, "robot": ROBOT, "software": "1"}
+    answers: list[requests.Response] = []
+
+    def claim() -> None:
+        headers = {"RAAS-Protocol": "1", "Authorization": f"Bearer {token}"}
+        url = f"{server.url}{PREFIX}/claim"
+        answers.append(requests.post(url, json=wish, headers=headers, timeout=WAIT_MAX_S + 20))
+
+    waiting = threading.Thread(target=claim)
     waiting.start()
-    time.sleep(0.5)  # there is no outside sign that a request waits
-    began = time.monotonic()
+    wait_until(lambda: noted(database, "goose"), 30, "the runner to ask for a job")
     assert server.stop() == 0
-    waiting.join(10)
-    assert time.monotonic() - began < 8
-    assert [answer and answer.status_code for answer in answers] == [204]
+    waiting.join(WAIT_MAX_S / 2)
+    assert [answer.status_code for answer in answers] == [204]
+
+
+def noted(database: Database, name: str) -> bool:
+    """Whether a runner has said what its robot is, as it does when it asks for a job."""
+    with database.read() as session:
+        return session.query(models.Runner).filter_by(name=name).one().robot is not None
