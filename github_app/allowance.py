@@ -22,6 +22,7 @@ from github_app.columns import is_live, is_queued
 from github_app.config import Settings
 from github_app.models import Fact, Job, Repository, Runner
 from github_app.rules import RobotRules, RulesError, ServerRules
+from github_app.usage import left_robot
 from runner.protocol import RobotReport
 
 FACT = "rules"
@@ -208,13 +209,10 @@ def spent(session: Session, rules: ServerRules, owner: str, now: datetime) -> fl
 
 
 def _left_robot(started: datetime, completed: datetime, results: dict[str, Any] | None) -> datetime:
-    """When the robot was free: after an outage of ours, results are delivered much later than that."""
     began, ended = ((results or {}).get(name) for name in ("started_at", "ended_at"))
     if not began or not ended:
         return completed
-    # Both by the host's clock, which may be wrong: only how long it took counts.
-    took = datetime.fromisoformat(ended) - datetime.fromisoformat(began)
-    return min(completed, started + took)
+    return left_robot(started, completed, datetime.fromisoformat(began), datetime.fromisoformat(ended))
 
 
 def _overlap_s(started: datetime, completed: datetime, begin: datetime, end: datetime) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from jinja2 import Environment
@@ -15,7 +15,11 @@ from github_app.job_view import JobView
 from github_app.jobs import Status
 from github_app.models import Job
 from github_app.summary import advice, metrics
+from github_app.usage import left_robot
 from github_app.wording import moment
+
+DELIVERY_SHOWN = timedelta(seconds=30)
+"""The delivery of results is part of the run to people, unless the server or its store was away."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,27 @@ def is_over(view: JobView) -> bool:
 
 
 def timeline(view: JobView) -> list[Part]:
-    """Queued, prepared, ran, with how long each took."""
+    """Queued, prepared, ran, with how long each took; and delivered, where that is worth a word."""
     ended = view.completed_at
+    left = _left_robot(view)
     marks = [
         ("Queued", view.created_at, view.claimed_at or ended),
         ("Prepared", view.claimed_at, view.started_at or ended),
-        ("Ran", view.started_at, ended),
+        ("Ran", view.started_at, left),
     ]
+    if left is not None and ended is not None and ended - left > DELIVERY_SHOWN:
+        marks.append(("Delivered", left, ended))
     parts = [_part(name, start, end) for name, start, end in marks if start is not None or ended is None]
     if ended is not None and view.conclusion is not None:
         name = view.conclusion.value.replace("_", " ").capitalize()
         parts.append(Part(name, moment(ended), f"state-{view.conclusion.value}"))
     return parts
+
+
+def _left_robot(view: JobView) -> datetime | None:
+    if view.started_at is None or view.completed_at is None or view.finish is None:
+        return view.completed_at
+    return left_robot(view.started_at, view.completed_at, view.finish.started_at, view.finish.ended_at)
 
 
 def _part(name: str, start: datetime | None, end: datetime | None) -> Part:

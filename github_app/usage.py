@@ -1,9 +1,10 @@
-"""How much of the time that they ask for jobs really take, as the last ones did."""
+"""How long jobs hold a robot: those that are over, and of what they ask for the others, by the last ones."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -54,6 +55,23 @@ class Live:
     asked_s: float
     claimed_s: float
     started_s: float | None
+
+
+def left_robot(
+    started: datetime, completed: datetime, began: datetime | None, ended: datetime | None
+) -> datetime:
+    """When the robot was free: after an outage of ours, results are delivered much later than that.
+
+    Args:
+        started: By the server's clock, as `completed`, when its results were there.
+        completed: See above.
+        began: By the runner's clock, as `ended` (`runner.protocol.Finish`), if it told.
+        ended: See above.
+    """
+    if began is None or ended is None:
+        return completed
+    # The host's clock may be wrong: only how long it took counts.
+    return min(completed, started + max(ended - began, timedelta(0)))
 
 
 def learn(session: Session) -> Usage:

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 
 from github_app.checks import payload
 from github_app.comparison import Column, Comparison, Spread
+from github_app.job_page import timeline
 from github_app.job_view import FileError, JobView, Link
 from github_app.jobs import Status
 from github_app.outlook import Robot, Waiting
@@ -320,3 +321,13 @@ def test_every_limit_holds_whatever_a_job_left(view: JobView, comparison: Compar
 @given(st.floats(0, 1e6))
 def test_durations_read_well(seconds: float) -> None:
     assert duration(seconds).split()[1] in {"s", "min", "h"}
+
+
+def test_the_timeline_tells_an_outage_from_the_run() -> None:
+    began = NOW - timedelta(days=1)  # the robot's host has a clock of its own
+    ran = finish(started_at=began, ended_at=began + timedelta(seconds=31))
+    late = done(finish=ran, completed_at=NOW + timedelta(minutes=52))
+    parts = [(part.name, part.note) for part in timeline(late)]
+    assert parts[2:4] == [("Ran", "31 s"), ("Delivered", "51 min")]
+    prompt = done(finish=ran, completed_at=NOW + timedelta(seconds=33))
+    assert [part.name for part in timeline(prompt)] == ["Queued", "Prepared", "Ran", "Success"]
