@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -43,6 +44,24 @@ def test_a_connection_is_used_again(statements: Statements) -> None:
 
 def test_no_row_is_none(statements: Statements) -> None:
     assert statements.row("SELECT 1 WHERE %(no)s", {"no": False}) is None
+
+
+def test_a_value_may_be_of_another_kind_the_next_time(statements: Statements) -> None:
+    for value in (1, 70_000, 1 << 40, None, -1):
+        assert statements.row("SELECT %(n)s::bigint, %(n)s IS NULL", {"n": value}) == (value, value is None)
+
+
+def test_long_values_are_sent_whole_to_who_answers_at_length(statements: Statements) -> None:
+    long = "y" * 5_000_000
+    assert statements.row("SELECT %(long)s", {"long": long}) == (long,)
+
+
+def test_values_keep_their_kinds(statements: Statements) -> None:
+    now = datetime(2026, 11, 26, 12, 0, 0, 123456, tzinfo=UTC)
+    row = statements.row("SELECT %(now)s, %(yes)s, %(x)s, to_jsonb(%(text)s::text)", {
+        "now": now, "yes": True, "x": 0.1, "text": "ä\"%%(s)s",
+    })  # fmt: skip
+    assert row == (now, True, 0.1, 'ä"%%(s)s')
 
 
 def test_no_more_than_so_many_are_opened_and_everybody_gets_one(statements: Statements) -> None:
