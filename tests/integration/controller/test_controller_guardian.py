@@ -295,11 +295,14 @@ def test_a_full_disk_stops_the_rigs_motor_and_keeps_the_rows(home: Path, connect
     small = (3000, resource.RLIM_INFINITY)
     guarded = Guarded(home, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
     try:
-        guarded.settled()
-        driving(connect(guarded.open())).join(30)
-        assert not guarded.pulsing
-        until(lambda: not guarded.up)
-        summary = guarded.close()
+        for _ in range(3):
+            guarded.settled()
+            driving(connect(guarded.open())).join(30)
+            assert not guarded.pulsing
+            until(lambda: not guarded.up)
+            summary = guarded.close()
+            if TAKEN not in summary.message:
+                break  # or a late beat came first, on a loaded machine: once more
         assert (summary.reason, "free space on its disk" in summary.message) == ("safety", True)
         assert len(load(summary.files["trajectory.traj"])) == summary.ticks > 5
     finally:
