@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -194,8 +193,10 @@ def _day_is_spent(
 def spent(session: Session, rules: ServerRules, owner: str, now: datetime) -> float:
     """The time an owner's finished jobs took on robots today [s]."""
     begin, end = rules.day(now)
+    # Not the whole results, which may be long: each submission asks this.
+    told = (Job.results[name].as_string() for name in ("started_at", "ended_at"))
     rows = session.execute(
-        select(Job.started_at, Job.completed_at, Job.results).where(
+        select(Job.started_at, Job.completed_at, *told).where(
             Job.owner == owner,
             Job.started_at.is_not(None),
             Job.started_at >= begin - SPENT_LOOKBACK,
@@ -203,16 +204,13 @@ def spent(session: Session, rules: ServerRules, owner: str, now: datetime) -> fl
         )
     )
     return sum(
-        _overlap_s(started or now, _left_robot(started or now, completed or now, results), begin, end)
-        for started, completed, results in rows
+        _overlap_s(started, left_robot(started, completed, _time(began), _time(ended)), begin, end)
+        for started, completed, began, ended in rows
     )
 
 
-def _left_robot(started: datetime, completed: datetime, results: dict[str, Any] | None) -> datetime:
-    began, ended = ((results or {}).get(name) for name in ("started_at", "ended_at"))
-    if not began or not ended:
-        return completed
-    return left_robot(started, completed, datetime.fromisoformat(began), datetime.fromisoformat(ended))
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _overlap_s(started: datetime, completed: datetime, begin: datetime, end: datetime) -> float:

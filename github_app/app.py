@@ -77,9 +77,7 @@ class Storable:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Hand on."""
         if "\0" in environ["PATH_INFO"]:
-            environ["PATH_INFO"] = environ["PATH_INFO"].replace(
-                "\0", "\N{REPLACEMENT CHARACTER}".encode().decode("latin-1")
-            )
+            environ["PATH_INFO"] = environ["PATH_INFO"].replace("\0", _NUL_INSTEAD)
         if "%00" in environ["QUERY_STRING"]:
             environ["QUERY_STRING"] = environ["QUERY_STRING"].replace("%00", "%EF%BF%BD")
         return self._inner(environ, start_response)

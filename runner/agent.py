@@ -189,6 +189,7 @@ class Agent:
         poll = _Poll(self._tools.new_client(), self._claim_words(key, POLL_S), self._draining, self._pass)
         answer = poll.wait()
         if isinstance(answer, Claimed):
+            self._outage.over()
             return self._accepted(answer, key)
         if self._draining.is_set():
             self._unanswered = True
@@ -228,7 +229,6 @@ class Agent:
 
     def _accepted(self, claimed: Claimed, key: str) -> Assignment | None:
         """The job, written down; None where that is not possible, and it went back."""
-        self._outage.over()
         self._unanswered, job = False, claimed.job
         logger.info("job %s: %s at %s (attempt %s)", job.id, job.repository, job.sha[:7], job.attempt)
         try:
